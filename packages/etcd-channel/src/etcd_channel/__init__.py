@@ -1,5 +1,62 @@
-"""The ground floor of the etcd client for Python: endpoints, TLS, tokens, deadlines, retries, errors."""
+"""The ground floor of the etcd client for Python: the channel and what all services share.
+
+    from etcd_channel import Channel
+    from etcd_kv import KVClient
+
+    async with Channel("localhost:2379") as channel:
+        kv = KVClient(channel)
+
+`errors` holds every error that a call may end in; the documented ones stand here too.
+"""
+
+from etcd_channel import errors
+from etcd_channel.channel import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Channel
+from etcd_channel.errors import (
+    ClientClosedError,
+    ClientError,
+    ClientForkedError,
+    ConnectionFailedError,
+    ConnectionTimeoutError,
+    DuplicateLeaseError,
+    InternalError,
+    InvalidArgumentError,
+    PreconditionFailedError,
+    RevisionCompactedError,
+    UnauthenticatedError,
+    WrongEventLoopError,
+)
+from etcd_channel.rpc import Rpc
+from etcd_channel.service import Service
+from etcd_channel.tls import TLS
+from etcd_channel.types import KeyValue, Record, ResponseHeader
+from etcd_channel.utils import lease_to_id, prefix_range_end, to_bytes
 
 __version__ = "0.1.0"
 
-__all__: list[str] = []
+__all__ = [
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_TIMEOUT",
+    "TLS",
+    "Channel",
+    "ClientClosedError",
+    "ClientError",
+    "ClientForkedError",
+    "ConnectionFailedError",
+    "ConnectionTimeoutError",
+    "DuplicateLeaseError",
+    "InternalError",
+    "InvalidArgumentError",
+    "KeyValue",
+    "PreconditionFailedError",
+    "Record",
+    "ResponseHeader",
+    "RevisionCompactedError",
+    "Rpc",
+    "Service",
+    "UnauthenticatedError",
+    "WrongEventLoopError",
+    "errors",
+    "lease_to_id",
+    "prefix_range_end",
+    "to_bytes",
+]

@@ -1,0 +1,108 @@
+"""One member's gRPC channel, made at first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from grpc import StatusCode, aio
+
+from etcd_channel._single_flight import SingleFlight
+from etcd_channel.endpoints import Endpoint
+from etcd_channel.errors import ClientClosedError
+from etcd_channel.rpc import Rpc
+from etcd_channel.tls import TLS
+
+__all__ = ["Connection"]
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+# The answer does not matter, only that there is one: etcd serves gRPC's health service
+# to everybody, and a server that does not still says that it does not.
+_PROBE = "/grpc.health.v1.Health/Check"
+_UNREACHED = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
+
+
+class Connection:
+    """The way to one member.
+
+    `healthy` says that the last thing heard of it was good: then a call is sent without
+    asking first. When it is not, `dial` finds out, apart from any request, so that a
+    request is never sent where nobody is known to listen.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        tls: TLS | None,
+        options: Sequence[tuple[str, Any]],
+        dial_timeout: float,
+    ) -> None:
+        self.endpoint = endpoint
+        self.healthy = False
+        self._tls = tls
+        self._options = options
+        self._dial_timeout = dial_timeout
+        self._channel: aio.Channel | None = None
+        self._closed = False
+        self._unary: dict[str, aio.UnaryUnaryMultiCallable[Any, Any]] = {}
+        self._probe = SingleFlight(self._ask)
+
+    @property
+    def channel(self) -> aio.Channel:
+        """The gRPC channel; made here, because this runs in the event loop."""
+        if self._channel is None:
+            if self._closed:
+                raise ClientClosedError("the channel is closed")
+            target = self.endpoint.target
+            if self._tls is None:
+                self._channel = aio.insecure_channel(target, options=self._options)
+            else:
+                self._channel = aio.secure_channel(
+                    target,
+                    self._tls.credentials(),
+                    options=[*self._options, *self._tls.options()],
+                )
+        return self._channel
+
+    def unary(
+        self, rpc: Rpc[RequestT, ResponseT]
+    ) -> aio.UnaryUnaryMultiCallable[RequestT, ResponseT]:
+        """The RPC as something to call, kept for the next time."""
+        call = self._unary.get(rpc.path)
+        if call is None:
+            call = self._unary[rpc.path] = self.channel.unary_unary(
+                rpc.path,
+                request_serializer=rpc.request.SerializeToString,
+                response_deserializer=rpc.response.FromString,
+            )
+        return call
+
+    async def dial(self, timeout: float) -> None:
+        """Return when the member has answered; all who dial at once ask once.
+
+        Raises gRPC's error, or `asyncio.TimeoutError` when `timeout` seconds went by.
+        """
+        await asyncio.wait_for(self._probe.run(), timeout)
+
+    async def _ask(self) -> None:
+        probe: aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(_PROBE)
+        try:
+            await probe(b"", timeout=self._dial_timeout)
+        except aio.AioRpcError as error:
+            if error.code() in _UNREACHED:
+                raise
+        self.healthy = True
+
+    async def close(self) -> None:
+        """End what is under way, and the connection."""
+        self.healthy = False
+        self._closed = True
+        await self._probe.close()
+        channel, self._channel = self._channel, None
+        self._unary.clear()
+        if channel is not None:
+            await channel.close()

@@ -1,0 +1,160 @@
+"""Which member a call goes to, and the search for one that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+from etcd_channel import errors
+from etcd_channel._connection import Connection
+from etcd_channel._judgement import Backoff, to_client_error
+from etcd_channel.endpoints import Endpoint, parse_endpoint
+from etcd_channel.rpc import Rpc
+from etcd_channel.tls import TLS
+
+__all__ = ["Members"]
+
+
+class Members:
+    """The connections to a cluster's members; `current` is where calls go.
+
+    One is used until it fails, then the next. Clients that were given the same list
+    start at different ones.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        tls: TLS | None,
+        options: Sequence[tuple[str, Any]],
+        connect_timeout: float,
+    ) -> None:
+        self._tls = tls
+        self._options = options
+        self._connect_timeout = connect_timeout
+        # A member that stays silent must leave time for the others.
+        self._dial_timeout = connect_timeout / len(endpoints)
+        if tls is not None:
+            for endpoint in endpoints:
+                self._refuse_plain(endpoint)
+        self._connections = [self._connection(endpoint) for endpoint in endpoints]
+        self._position = int.from_bytes(os.urandom(2), "big") % len(endpoints)
+        self.current = self._connections[self._position]
+        # Members that calls addressed and that are none of the endpoints.
+        self._others: dict[str, Connection] = {}
+        self._closed = asyncio.Event()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(connection.endpoint.name for connection in self._connections)
+
+    def pick(self, endpoint: str | None) -> Connection:
+        """The member that `endpoint` names, or the one where calls go now."""
+        if endpoint is None:
+            return self.current
+        parsed = parse_endpoint(endpoint)
+        for connection in self._connections:
+            if connection.endpoint.name == parsed.name:
+                return connection
+        if self._tls is not None:
+            self._refuse_plain(parsed)
+        if parsed.name not in self._others:
+            self._others[parsed.name] = self._connection(parsed)
+        return self._others[parsed.name]
+
+    def candidates(self, endpoint: str | None) -> int:
+        """How many members a call has to choose from."""
+        return len(self._connections) if endpoint is None else 1
+
+    def leave(self, connection: Connection) -> None:
+        """Take note that a member failed: it is asked before it is used again, and no
+        longer where calls go if there is another."""
+        connection.healthy = False
+        if connection is self.current:
+            self._position = (self._position + 1) % len(self._connections)
+            self.current = self._connections[self._position]
+
+    async def reach(
+        self, rpc: Rpc[Any, Any], endpoint: str | None, deadline: float | None
+    ) -> Connection:
+        """Return a member that answers; look for one until `deadline`, in the loop's time,
+        but no longer than the connect timeout."""
+        connection = self.pick(endpoint)
+        if connection.healthy:
+            return connection
+        now = asyncio.get_running_loop().time
+        give_up = now() + self._connect_timeout
+        if deadline is not None:
+            give_up = min(give_up, deadline)
+        backoff = Backoff()
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await connection.dial(max(give_up - now(), 0.001))
+            except (grpc.aio.AioRpcError, asyncio.TimeoutError) as cause:
+                error = self._unreached(cause, rpc, connection)
+            else:
+                return connection
+            self.leave(connection)
+            whole_round = tries % self.candidates(endpoint) == 0
+            if now() >= give_up or (whole_round and isinstance(error, errors.TLSHandshakeError)):
+                raise error
+            if whole_round:
+                await self.pause(min(backoff.next(), give_up - now()))
+            connection = self.pick(endpoint)
+            if connection.healthy:
+                return connection
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, unless the channel is closed meanwhile: then raise `ClientClosedError`."""
+        try:
+            await asyncio.wait_for(self._closed.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        raise errors.ClientClosedError("the channel was closed")
+
+    async def close(self) -> None:
+        self._closed.set()
+        for connection in (*self._connections, *self._others.values()):
+            await connection.close()
+
+    def _connection(self, endpoint: Endpoint) -> Connection:
+        tls = self._tls
+        if tls is None and endpoint.tls:
+            tls = TLS()
+        return Connection(endpoint, tls, self._options, self._dial_timeout)
+
+    @staticmethod
+    def _refuse_plain(endpoint: Endpoint) -> None:
+        if endpoint.tls is False:
+            raise ValueError(
+                f"endpoint 'http://{endpoint.name}' is without TLS, but tls was given: "
+                "write https://, or no scheme"
+            )
+
+    @staticmethod
+    def _unreached(
+        cause: grpc.aio.AioRpcError | asyncio.TimeoutError,
+        rpc: Rpc[Any, Any],
+        connection: Connection,
+    ) -> errors.ClientError:
+        name = connection.endpoint.name
+        error: errors.ClientError
+        if isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE:
+            error = to_client_error(cause, rpc, name)
+        else:
+            error = errors.ConnectionTimeoutError(
+                "connected to nobody who answers",
+                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                method=rpc.name,
+                endpoint=name,
+            )
+            error.__cause__ = cause
+        # Whatever it was: the request itself was not sent.
+        error.definite = True
+        return error

@@ -1,0 +1,58 @@
+"""The token of a user: fetched when first needed, renewed when the server says so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from etcd_channel._single_flight import SingleFlight
+from etcd_channel.errors import AuthNotEnabledError
+from etcd_channel.pb import common_pb2 as pb
+
+__all__ = ["Tokens"]
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Tokens:
+    """Keeps the metadata that calls carry: a user's token, or nothing.
+
+    Never renewed on a timer: how long a token lives only the server knows, and a restart
+    ends it at once. `fetched` counts the answers, so that of many calls refused with one
+    old token only the first asks for a new one.
+    """
+
+    def __init__(
+        self,
+        username: str,
+        password: str,
+        authenticate: Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]],
+    ) -> None:
+        self.metadata: Metadata | None = None
+        self.fetched = 0
+        self._request = pb.AuthenticateRequest(name=username, password=password)
+        self._authenticate = authenticate
+        self._fetching = SingleFlight(self._fetch)
+
+    async def ensure(self) -> None:
+        """Return when the server was asked for a token at least once."""
+        if not self.fetched:
+            await self._fetching.run()
+
+    async def renew(self, seen: int) -> None:
+        """Return when there is a newer answer than the one that `fetched` counted as `seen`."""
+        if self.fetched == seen:
+            await self._fetching.run()
+
+    async def close(self) -> None:
+        await self._fetching.close()
+
+    async def _fetch(self) -> None:
+        try:
+            response = await self._authenticate(self._request)
+        except AuthNotEnabledError:
+            # As etcd's Go client: a user on a cluster without authentication is no error,
+            # it may be enabled later. Calls are refused then, and a token is fetched.
+            self.metadata = None
+        else:
+            self.metadata = (("token", response.token),)
+        self.fetched += 1

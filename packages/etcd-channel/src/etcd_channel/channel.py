@@ -1,0 +1,373 @@
+"""The way to an etcd cluster: which member, with which token, for how long, how often."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import warnings
+import weakref
+from collections.abc import Coroutine, Iterable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from etcd_channel import errors
+from etcd_channel._connection import Connection
+from etcd_channel._judgement import Backoff, Verdict, judge, to_client_error
+from etcd_channel._members import Members
+from etcd_channel._options import channel_options
+from etcd_channel._tokens import Tokens
+from etcd_channel.arguments import check_name, check_timeout
+from etcd_channel.endpoints import parse_endpoints
+from etcd_channel.pb import common_pb2 as pb
+from etcd_channel.rpc import Rpc
+from etcd_channel.rpcs import AUTHENTICATE
+from etcd_channel.tls import TLS
+
+__all__ = ["DEFAULT_CONNECT_TIMEOUT", "DEFAULT_TIMEOUT", "Channel"]
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+ChannelT = TypeVar("ChannelT", bound="Channel")
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds that a call may take when neither it nor its channel says otherwise."""
+
+DEFAULT_CONNECT_TIMEOUT = 3.0
+"""Seconds that a call may look for a member that answers."""
+
+# Renewals of a token within one call: users may be changed while it is under way, but a
+# server that refuses every token that it made is not to be asked for ever.
+_MOST_RENEWALS = 5
+
+
+class Channel:
+    """Carries calls to an etcd cluster; what all service clients stand on.
+
+    `endpoints` are the members: "host:port", "http://…", "https://…", "[::1]:2379",
+    "unix:/path", one string (also several separated by commas) or a sequence. Calls go to
+    one of them, chosen by chance, until it fails; then to the next.
+
+    `username` and `password` go together. The token that they are worth is fetched when
+    it is first needed and renewed when the server says that it is old.
+
+    `tls` holds for all endpoints, none of which may say `http://` then. An endpoint that
+    says `https://` is served with gRPC's own authorities where no `tls` is given.
+
+    `timeout` is the number of seconds that a call may take when it does not say itself;
+    None means 10. RPCs whose end nobody can know (defragment, snapshot, waiting for a
+    lock) take no notice of it. `connect_timeout` is the number of seconds that a call may
+    look for a member that answers before it fails: a restart that is shorter is ridden
+    through.
+
+    `options` are gRPC channel options, laid over the defaults of this package.
+
+    Nothing is opened and nothing bound to an event loop before the first call. From then
+    on the channel belongs to the loop of that call: another loop gets
+    `WrongEventLoopError`, a forked process `ClientForkedError`. It is an async context
+    manager: entering connects, leaving closes.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Iterable[str] = "localhost:2379",
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        tls: TLS | None = None,
+        timeout: float | None = None,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        # None before the first call, and again when the channel cannot be used any more:
+        # so one comparison guards every call.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._unusable: type[errors.ClientError] | None = None
+        if tls is not None and not isinstance(tls, TLS):
+            raise TypeError(f"tls must be a TLS, not {type(tls).__name__}")
+        self._timeout = DEFAULT_TIMEOUT if timeout is None else check_timeout("timeout", timeout)
+        self._tokens = self._make_tokens(username, password)
+        self._members = Members(
+            parse_endpoints(endpoints),
+            tls,
+            channel_options(options),
+            check_timeout("connect_timeout", connect_timeout),
+        )
+        _channels.add(self)
+
+    def _make_tokens(self, username: object, password: object) -> Tokens | None:
+        if username is None and password is None:
+            return None
+        if username is None or password is None:
+            given, missing = ("username", "password")
+            if username is None:
+                given, missing = missing, given
+            raise ValueError(f"{given} was given without {missing}: they go together")
+        return Tokens(
+            check_name("username", username),
+            _check_password(password),
+            self._authenticate,
+        )
+
+    # What it is ----------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints that calls are sent to, as "host:port" or "unix:/path"."""
+        return self._members.names
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take when it does not say itself."""
+        return self._timeout
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel was closed."""
+        return self._unusable is errors.ClientClosedError
+
+    def __repr__(self) -> str:
+        return f"Channel({', '.join(self.endpoints)}{', closed' if self.closed else ''})"
+
+    # Its life ------------------------------------------------------------------------
+
+    async def __aenter__(self: ChannelT) -> ChannelT:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Find a member that answers, and fetch the token.
+
+        Never needed, since the first call does the same: it only brings their failure
+        forward. Raises `ConnectionFailedError`, `ConnectionTimeoutError` or, for a wrong
+        password, `AuthFailedError`.
+        """
+        loop = self._bind()
+        deadline = loop.time() + self._timeout
+        await self._members.reach(AUTHENTICATE, None, deadline)
+        if self._tokens is not None:
+            await self._within(deadline, AUTHENTICATE, self._tokens.ensure())
+
+    async def close(self) -> None:
+        """End all connections; safe to call twice, and while calls are under way.
+
+        Those end in `ClientClosedError`. Nothing stays behind: no task, no connection.
+        A channel that was closed stays closed.
+        """
+        loop, self._loop = self._loop, None
+        if self._unusable is not None:
+            return
+        self._unusable = errors.ClientClosedError
+        if loop is None:
+            return
+        if loop is not asyncio.get_running_loop():
+            # What is left belongs to a loop that cannot be waited for from here.
+            raise errors.WrongEventLoopError("the channel belongs to another event loop")
+        if self._tokens is not None:
+            await self._tokens.close()
+        await self._members.close()
+
+    def __del__(self) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop if the channel is usable there; bind it at first use."""
+        loop = asyncio.get_running_loop()
+        if self._unusable is errors.ClientClosedError:
+            raise errors.ClientClosedError("the channel is closed")
+        if self._unusable is errors.ClientForkedError:
+            raise errors.ClientForkedError(
+                "the channel was made before a fork: make a new one in the child process"
+            )
+        if self._loop is not None and self._loop is not loop:
+            raise errors.WrongEventLoopError(
+                "the channel belongs to another event loop: make one for each loop"
+            )
+        self._loop = loop
+        return loop
+
+    def _after_fork(self) -> None:
+        self._loop = None
+        self._unusable = errors.ClientForkedError
+
+    # Calls ---------------------------------------------------------------------------
+
+    async def call(
+        self,
+        rpc: Rpc[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout: float | None = None,
+        endpoint: str | None = None,
+    ) -> ResponseT:
+        """Send a request and return the response to it.
+
+        `timeout` is the number of seconds for everything that it takes, attempts and
+        pauses included; None stands for the channel's. `endpoint` addresses one member,
+        which need not be among the channel's endpoints; no other is tried then.
+
+        Raises a `ClientError`. The request is sent again only if the RPC is repeatable or
+        the first sending surely had no effect; so when the error is not `definite`, a
+        write was sent once and may have been applied. Cancelling the call does not take
+        the request back: it may be applied then as well.
+        """
+        loop = self._loop
+        if loop is not asyncio.get_running_loop() or loop is None:
+            loop = self._bind()
+        if timeout is not None:
+            timeout = check_timeout("timeout", timeout)
+        elif not rpc.endless:
+            timeout = self._timeout
+        deadline = None if timeout is None else loop.time() + timeout
+        try:
+            return await self._persevere(rpc, request, deadline, endpoint, self._tokens)
+        except asyncio.CancelledError:
+            # gRPC cancels what is under way on a channel that is closed. That is not for
+            # the task that called, unless it was cancelled too.
+            if not self.closed or _current_task_is_cancelled():
+                raise
+        raise errors.ClientClosedError(
+            "the channel was closed during the call", method=rpc.name, definite=False
+        )
+
+    async def _persevere(
+        self,
+        rpc: Rpc[RequestT, ResponseT],
+        request: RequestT,
+        deadline: float | None,
+        endpoint: str | None,
+        tokens: Tokens | None,
+    ) -> ResponseT:
+        """Attempt until there is a response, an error for the caller, or no time left."""
+        members = self._members
+        candidates = members.candidates(endpoint)
+        failed: errors.ClientError | None = None
+        backoff = Backoff()
+        attempts = renewals = 0
+        while True:
+            connection = members.pick(endpoint)
+            if not connection.healthy:
+                try:
+                    connection = await members.reach(rpc, endpoint, deadline)
+                except errors.ClientError as error:
+                    error.definite = failed is None or failed.definite
+                    raise
+            if tokens is not None and not tokens.fetched:
+                await self._within(deadline, rpc, tokens.ensure())
+            seen = tokens.fetched if tokens is not None else 0
+            attempts += 1
+            try:
+                return await connection.unary(rpc)(
+                    request,
+                    timeout=self._share(rpc, deadline, candidates - attempts + 1),
+                    metadata=tokens.metadata if tokens is not None else None,
+                )
+            except grpc.aio.AioRpcError as cause:
+                failed = self._failure(cause, rpc, connection)
+            verdict = judge(rpc, failed)
+            if verdict is Verdict.RAISE or self._remaining(deadline) == 0:
+                raise failed
+            if verdict is Verdict.RENEW:
+                renewals += 1
+                if renewals > _MOST_RENEWALS:
+                    raise failed
+                if tokens is not None:
+                    await self._within(deadline, rpc, tokens.renew(seen))
+                elif not isinstance(failed, errors.AuthOldRevisionError):
+                    # Nobody gave a password, and only a user known by certificate can
+                    # do without.
+                    raise failed
+            # Another endpoint and the first new token are tried at once.
+            if renewals > 1 or (verdict is Verdict.REPEAT and attempts % candidates == 0):
+                pause = backoff.next()
+                remaining = self._remaining(deadline)
+                await members.pause(pause if remaining is None else min(pause, remaining))
+
+    def _failure(
+        self, cause: grpc.aio.AioRpcError, rpc: Rpc[Any, Any], connection: Connection
+    ) -> errors.ClientError:
+        error = to_client_error(cause, rpc, connection.endpoint.name)
+        if isinstance(error, (errors.ConnectionFailedError, errors.ConnectionTimeoutError)):
+            self._members.leave(connection)
+        return error
+
+    def _share(self, rpc: Rpc[Any, Any], deadline: float | None, members_left: int) -> float | None:
+        """The seconds that one attempt may take.
+
+        A repeatable RPC leaves time for the members not tried yet, where one stays silent.
+        """
+        remaining = self._remaining(deadline)
+        if remaining is None or not rpc.repeatable or members_left <= 1:
+            return remaining
+        return remaining / members_left
+
+    def _remaining(self, deadline: float | None) -> float | None:
+        if deadline is None:
+            return None
+        loop = self._loop
+        return 0.0 if loop is None else max(deadline - loop.time(), 0.0)
+
+    async def _within(
+        self, deadline: float | None, rpc: Rpc[Any, Any], work: Coroutine[Any, Any, None]
+    ) -> None:
+        """Await what goes before a call, no longer than the call may take."""
+        try:
+            await asyncio.wait_for(work, self._remaining(deadline))
+        except asyncio.TimeoutError as cause:
+            raise errors.ConnectionTimeoutError(
+                "no token came within the timeout",
+                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                method=rpc.name,
+                endpoint=self._members.current.endpoint.name,
+                definite=True,
+            ) from cause
+
+    async def _authenticate(self, request: pb.AuthenticateRequest) -> pb.AuthenticateResponse:
+        assert self._loop is not None
+        deadline = self._loop.time() + self._timeout
+        return await self._persevere(AUTHENTICATE, request, deadline, None, None)
+
+
+def _check_password(password: object) -> str:
+    # Not one of the shared checks: they show the value that they refuse.
+    if not isinstance(password, str):
+        raise TypeError(f"password must be a str, not {type(password).__name__}")
+    return password
+
+
+if sys.version_info >= (3, 11):
+
+    def _current_task_is_cancelled() -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+else:
+
+    def _current_task_is_cancelled() -> bool:
+        # Python 3.10 cannot tell. A closed channel ends the task's call either way.
+        return False
+
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _disown_channels() -> None:
+    for channel in tuple(_channels):
+        channel._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_channels)
