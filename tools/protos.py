@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -66,21 +67,13 @@ def generator_obstacle() -> str | None:
 
 def generate(folder: Path) -> dict[Path, bytes]:
     """All generated files, by the path at which they belong into the tree."""
-    # Not at the top of the file: a Python without it is told so in one line.
-    from grpc_tools import protoc
-
     sources = sorted(PROTOS.rglob("*.proto"))
-    status = protoc.main(
-        [
-            "protoc",
-            f"--proto_path={PROTOS}",
-            f"--python_out={folder}",
-            f"--pyi_out={folder}",
-            *map(str, sources),
-        ]
-    )
-    if status != 0:
-        raise SystemExit(status)
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTOS}"]
+    command += [f"--python_out={folder}", f"--pyi_out={folder}"]
+    protoc = subprocess.run([*command, *map(str, sources)], check=False)
+    if protoc.returncode != 0:
+        # It has said why on stderr itself.
+        raise SystemExit(protoc.returncode)
     for source in sources:
         directory = source.parent.relative_to(PROTOS)
         init = folder / directory / "__init__.py"
@@ -93,7 +86,7 @@ def generate(folder: Path) -> dict[Path, bytes]:
 
 
 def destination(path: Path) -> Path:
-    """Where etcd_kv/pb/kv_pb2.py belongs: the distribution is named as its package, with hyphens."""
+    """Where etcd_kv/pb/kv_pb2.py belongs; a distribution is named as its package, with hyphens."""
     return PACKAGES / path.parts[0].replace("_", "-") / "src" / path
 
 
