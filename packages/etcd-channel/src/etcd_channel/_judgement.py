@@ -64,7 +64,7 @@ def to_client_error(
     made: errors.ClientError
     if kind is errors.RevisionCompactedError:
         made = errors.RevisionCompactedError(
-            None, message, code=code, method=rpc.name, endpoint=endpoint
+            0, message, code=code, method=rpc.name, endpoint=endpoint
         )
     else:
         made = kind(message, code=code, method=rpc.name, endpoint=endpoint, definite=definite)

@@ -268,12 +268,12 @@ class RequestTooLargeError(InvalidArgumentError):
 class RevisionCompactedError(OutOfRangeError):
     """The revision asked for was compacted: its history is gone.
 
-    `compacted_revision` is the revision below which there is no history any more, or
-    None where nobody could say.
+    `compacted_revision` is the revision below which there is no history any more; 0 where
+    the server does not say it.
     """
 
     def __init__(
-        self, compacted_revision: int | None = None, message: str | None = None, **fields: Any
+        self, compacted_revision: int = 0, message: str | None = None, **fields: Any
     ) -> None:
         if message is None:
             message = f"revisions below {compacted_revision} have been compacted"

@@ -1,0 +1,214 @@
+"""What the key-value calls return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, overload
+
+from etcd_channel import KeyValue, Record, ResponseHeader
+from etcd_channel.pb import common_pb2
+from etcd_kv.pb import kv_pb2 as pb
+
+__all__ = ["Delete", "DeleteRange", "Get", "GetRange", "Put", "TransactionResult"]
+
+
+class Get(KeyValue):
+    """A key with its value, as it was read."""
+
+    __slots__ = ("header",)
+    _fields: ClassVar[tuple[str, ...]] = ("header", *KeyValue._fields)
+
+    header: ResponseHeader
+    """Who answered, and at which revision."""
+
+    def __init__(self, header: common_pb2.ResponseHeader, keyvalue: common_pb2.KeyValue) -> None:
+        self.header = ResponseHeader(header)
+        super().__init__(keyvalue)
+
+
+class _KeyValues:
+    """A sequence that wraps a key when it is asked for, and not before.
+
+    So a large result costs little more than its bytes, and reading one key of it no more
+    than that one.
+    """
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, messages: Sequence[common_pb2.KeyValue]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[KeyValue]:
+        return map(KeyValue, self._messages)
+
+    @overload
+    def __getitem__(self, index: int) -> KeyValue: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[KeyValue]: ...
+    def __getitem__(self, index: int | slice) -> KeyValue | list[KeyValue]:
+        if isinstance(index, slice):
+            return [KeyValue(message) for message in self._messages[index]]
+        return KeyValue(self._messages[index])
+
+    def _shown(self) -> str:
+        shown = ", ".join(repr(kv) for kv in self[:3])
+        rest = len(self) - 3
+        return f"[{shown}, and {rest} more]" if rest > 0 else f"[{shown}]"
+
+
+class GetRange(_KeyValues):
+    """The keys of a range with their values: iterable, indexable, sliceable.
+
+    It is true if the range holds any key, also when none was returned because only their
+    number was asked for. `len` is the number of keys that were returned.
+    """
+
+    __slots__ = ("count", "header", "more")
+
+    header: ResponseHeader
+    """Who answered, and at which revision."""
+    more: bool
+    """Whether there are keys beyond the limit."""
+    count: int
+    """The number of keys in the range, whatever the limit."""
+
+    def __init__(
+        self,
+        header: common_pb2.ResponseHeader,
+        kvs: Sequence[common_pb2.KeyValue],
+        more: bool,
+        count: int,
+    ) -> None:
+        super().__init__(kvs)
+        self.header = ResponseHeader(header)
+        self.more = more
+        self.count = count
+
+    @property
+    def kvs(self) -> Sequence[common_pb2.KeyValue]:
+        """The keys as they came over the wire: messages with the fields of `KeyValue`."""
+        return self._messages
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def __repr__(self) -> str:
+        return (
+            f"GetRange(revision={self.header.revision}, count={self.count},"
+            f" more={self.more}, kvs={self._shown()})"
+        )
+
+
+class Put(Record):
+    """What a put did."""
+
+    __slots__ = _fields = ("header", "prev_kv")
+
+    header: ResponseHeader
+    """Who answered; its revision is that of the put."""
+    prev_kv: KeyValue | None
+    """The key before it, if that was asked for and there was one."""
+
+    def __init__(
+        self, header: common_pb2.ResponseHeader, prev_kv: common_pb2.KeyValue | None = None
+    ) -> None:
+        self.header = ResponseHeader(header)
+        self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+
+
+class Delete(Record):
+    """What the deletion of one key did."""
+
+    __slots__ = _fields = ("header", "deleted", "prev_kv")
+
+    header: ResponseHeader
+    """Who answered; its revision is that of the deletion."""
+    deleted: int
+    """The number of keys deleted: 1."""
+    prev_kv: KeyValue | None
+    """The key before it, if that was asked for."""
+
+    def __init__(
+        self,
+        header: common_pb2.ResponseHeader,
+        deleted: int,
+        prev_kv: common_pb2.KeyValue | None = None,
+    ) -> None:
+        self.header = ResponseHeader(header)
+        self.deleted = deleted
+        self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+
+
+class DeleteRange(_KeyValues):
+    """What the deletion of a range did; a sequence of the deleted keys if they were asked for.
+
+    It is true if any key was deleted. `len` is the number of keys that were returned.
+    """
+
+    __slots__ = ("deleted", "header")
+
+    header: ResponseHeader
+    """Who answered; its revision is that of the deletion, if there was one."""
+    deleted: int
+    """The number of keys deleted."""
+
+    def __init__(
+        self,
+        header: common_pb2.ResponseHeader,
+        deleted: int,
+        prev_kvs: Sequence[common_pb2.KeyValue],
+    ) -> None:
+        super().__init__(prev_kvs)
+        self.header = ResponseHeader(header)
+        self.deleted = deleted
+
+    @property
+    def prev_kvs(self) -> Sequence[common_pb2.KeyValue]:
+        """The deleted keys as they came over the wire: messages with `KeyValue`'s fields."""
+        return self._messages
+
+    def __bool__(self) -> bool:
+        return self.deleted > 0
+
+    def __repr__(self) -> str:
+        return (
+            f"DeleteRange(revision={self.header.revision}, deleted={self.deleted},"
+            f" prev_kvs={self._shown()})"
+        )
+
+
+class TransactionResult(tuple[bool, "list[list[tuple[bytes, Get]] | pb.ResponseOp]"]):
+    """A pair, as documented: whether the compares held, and a response for each operation.
+
+    The response to a get is a list of `(value, Get)`; to a put, a delete or a nested
+    transaction it is an object with `response_put`, `response_delete_range` or
+    `response_txn`. Beyond the pair, `header` tells the revision of the whole.
+    """
+
+    header: ResponseHeader
+
+    def __new__(cls, response: pb.TxnResponse) -> TransactionResult:
+        responses: list[list[tuple[bytes, Get]] | pb.ResponseOp] = []
+        for op in response.responses:
+            if op.WhichOneof("response") == "response_range":
+                responses.append(
+                    [(kv.value, Get(response.header, kv)) for kv in op.response_range.kvs]
+                )
+            else:
+                responses.append(op)
+        made = super().__new__(cls, (response.succeeded, responses))
+        made.header = ResponseHeader(response.header)
+        return made
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all compares held, and so which list of operations was carried out."""
+        return self[0]
+
+    @property
+    def responses(self) -> list[list[tuple[bytes, Get]] | pb.ResponseOp]:
+        """A response for each operation, in their order."""
+        return self[1]
