@@ -1,0 +1,25 @@
+"""The documented module `aetcd.exceptions`."""
+
+from etcd_channel import (
+    ClientError,
+    ConnectionFailedError,
+    ConnectionTimeoutError,
+    DuplicateLeaseError,
+    InternalError,
+    InvalidArgumentError,
+    PreconditionFailedError,
+    RevisionCompactedError,
+    UnauthenticatedError,
+)
+
+__all__ = [
+    "ClientError",
+    "ConnectionFailedError",
+    "ConnectionTimeoutError",
+    "DuplicateLeaseError",
+    "InternalError",
+    "InvalidArgumentError",
+    "PreconditionFailedError",
+    "RevisionCompactedError",
+    "UnauthenticatedError",
+]
