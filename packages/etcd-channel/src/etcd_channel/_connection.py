@@ -1,4 +1,4 @@
-"""One member's gRPC channel, made at first use."""
+"""The way to one member: its gRPC channels, made at first use."""
 
 from __future__ import annotations
 
@@ -46,27 +46,32 @@ class Connection:
         self._tls = tls
         self._options = options
         self._dial_timeout = dial_timeout
-        self._channel: aio.Channel | None = None
+        self._channels: dict[str, aio.Channel] = {}
         self._closed = False
         self._unary: dict[str, aio.UnaryUnaryMultiCallable[Any, Any]] = {}
         self._probe = SingleFlight(self._ask)
 
-    @property
-    def channel(self) -> aio.Channel:
-        """The gRPC channel; made here, because this runs in the event loop."""
-        if self._channel is None:
+    def _channel(self, use: str) -> aio.Channel:
+        """The gRPC channel for a use; made here, because this runs in the event loop.
+
+        Streams have one of their own: a large range on the same connection would hold up
+        the events behind it (etcd issue 15402).
+        """
+        channel = self._channels.get(use)
+        if channel is None:
             if self._closed:
                 raise ClientClosedError("the channel is closed")
             target = self.endpoint.target
             if self._tls is None:
-                self._channel = aio.insecure_channel(target, options=self._options)
+                channel = aio.insecure_channel(target, options=self._options)
             else:
-                self._channel = aio.secure_channel(
+                channel = aio.secure_channel(
                     target,
                     self._tls.credentials(),
                     options=[*self._options, *self._tls.options()],
                 )
-        return self._channel
+            self._channels[use] = channel
+        return channel
 
     def unary(
         self, rpc: Rpc[RequestT, ResponseT]
@@ -74,12 +79,32 @@ class Connection:
         """The RPC as something to call, kept for the next time."""
         call = self._unary.get(rpc.path)
         if call is None:
-            call = self._unary[rpc.path] = self.channel.unary_unary(
+            call = self._unary[rpc.path] = self._channel("calls").unary_unary(
                 rpc.path,
                 request_serializer=rpc.request.SerializeToString,
                 response_deserializer=rpc.response.FromString,
             )
         return call
+
+    def download(
+        self, rpc: Rpc[RequestT, ResponseT]
+    ) -> aio.UnaryStreamMultiCallable[RequestT, ResponseT]:
+        """The RPC, one of many responses to a request, as something to call."""
+        return self._channel("streams").unary_stream(
+            rpc.path,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+
+    def duplex(
+        self, rpc: Rpc[RequestT, ResponseT]
+    ) -> aio.StreamStreamMultiCallable[RequestT, ResponseT]:
+        """The RPC, a bidirectional stream, as something to call."""
+        return self._channel("streams").stream_stream(
+            rpc.path,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
 
     async def dial(self, timeout: float) -> None:
         """Return when the member has answered; all who dial at once ask once.
@@ -89,7 +114,9 @@ class Connection:
         await asyncio.wait_for(self._probe.run(), timeout)
 
     async def _ask(self) -> None:
-        probe: aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(_PROBE)
+        probe: aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel("calls").unary_unary(
+            _PROBE
+        )
         try:
             await probe(b"", timeout=self._dial_timeout)
         except aio.AioRpcError as error:
@@ -102,7 +129,7 @@ class Connection:
         self.healthy = False
         self._closed = True
         await self._probe.close()
-        channel, self._channel = self._channel, None
         self._unary.clear()
-        if channel is not None:
+        while self._channels:
+            _, channel = self._channels.popitem()
             await channel.close()

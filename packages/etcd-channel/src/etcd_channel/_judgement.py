@@ -12,7 +12,7 @@ from etcd_channel import errors
 from etcd_channel._error_table import error_class
 from etcd_channel.rpc import Rpc
 
-__all__ = ["Backoff", "Verdict", "judge", "to_client_error"]
+__all__ = ["Backoff", "Verdict", "judge", "judge_stream", "to_client_error"]
 
 # What gRPC says when no connection could be made: the request was not sent.
 _NEVER_SENT = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
@@ -21,6 +21,15 @@ _TOKEN_ERRORS = (
     errors.InvalidAuthTokenError,
     errors.AuthOldRevisionError,
     errors.EmptyUserNameError,
+)
+
+
+_PASSING = (
+    errors.ConnectionFailedError,
+    errors.ConnectionTimeoutError,
+    errors.InternalError,
+    errors.RequestCanceledError,
+    errors.ResourceExhaustedError,
 )
 
 
@@ -48,6 +57,20 @@ def judge(rpc: Rpc[Any, Any], error: errors.ClientError) -> Verdict:
         return Verdict.REPEAT
     if isinstance(error, (errors.ConnectionFailedError, errors.ConnectionTimeoutError)):
         return Verdict.REPEAT if error.definite or rpc.repeatable else Verdict.RAISE
+    return Verdict.RAISE
+
+
+def judge_stream(error: errors.ClientError) -> Verdict:
+    """Decide what follows from the end of a stream.
+
+    A stream changes nothing, so it is opened again after whatever may pass: a token that
+    was refused (each opening fetches a new one), a member that could not serve, a break
+    that nobody explained. A refusal that will not pass is for the caller.
+    """
+    if isinstance(error, _TOKEN_ERRORS):
+        return Verdict.RENEW
+    if isinstance(error, _PASSING):
+        return Verdict.REPEAT
     return Verdict.RAISE
 
 

@@ -7,9 +7,9 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -25,6 +25,7 @@ from etcd_channel.endpoints import parse_endpoints
 from etcd_channel.pb import common_pb2 as pb
 from etcd_channel.rpc import Rpc
 from etcd_channel.rpcs import AUTHENTICATE
+from etcd_channel.stream import Reconnect, Stream, StreamHandler, checked_hook
 from etcd_channel.tls import TLS
 
 __all__ = ["DEFAULT_CONNECT_TIMEOUT", "DEFAULT_TIMEOUT", "Channel"]
@@ -65,6 +66,9 @@ class Channel:
 
     `options` are gRPC channel options, laid over the defaults of this package.
 
+    `on_reconnect` is called with a `Reconnect` each time that a stream (of watches, of
+    keep-alives) broke and is opened again; `reconnects` counts them.
+
     Nothing is opened and nothing bound to an event loop before the first call. From then
     on the channel belongs to the loop of that call: another loop gets
     `WrongEventLoopError`, a forked process `ClientForkedError`. It is an async context
@@ -81,6 +85,7 @@ class Channel:
         timeout: float | None = None,
         connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
         options: Mapping[str, Any] | None = None,
+        on_reconnect: Callable[[Reconnect], None] | None = None,
     ) -> None:
         # None before the first call, and again when the channel cannot be used any more:
         # so one comparison guards every call.
@@ -96,6 +101,9 @@ class Channel:
             channel_options(options),
             check_timeout("connect_timeout", connect_timeout),
         )
+        self._hook = checked_hook(on_reconnect)
+        self._reconnects = 0
+        self._streams: set[Stream[Any, Any]] = set()
         _channels.add(self)
 
     def _make_tokens(self, username: object, password: object) -> Tokens | None:
@@ -129,6 +137,11 @@ class Channel:
         """Whether the channel was closed."""
         return self._unusable is errors.ClientClosedError
 
+    @property
+    def reconnects(self) -> int:
+        """How often a stream broke and was opened again."""
+        return self._reconnects
+
     def __repr__(self) -> str:
         return f"Channel({', '.join(self.endpoints)}{', closed' if self.closed else ''})"
 
@@ -160,7 +173,7 @@ class Channel:
             await self._within(deadline, AUTHENTICATE, self._tokens.ensure())
 
     async def close(self) -> None:
-        """End all connections; safe to call twice, and while calls are under way.
+        """End all streams and connections; safe to call twice, and while calls are under way.
 
         Those end in `ClientClosedError`. Nothing stays behind: no task, no connection.
         A channel that was closed stays closed.
@@ -174,6 +187,8 @@ class Channel:
         if loop is not asyncio.get_running_loop():
             # What is left belongs to a loop that cannot be waited for from here.
             raise errors.WrongEventLoopError("the channel belongs to another event loop")
+        for stream in tuple(self._streams):
+            await stream.close()
         if self._tokens is not None:
             await self._tokens.close()
         await self._members.close()
@@ -242,6 +257,90 @@ class Channel:
         raise errors.ClientClosedError(
             "the channel was closed during the call", method=rpc.name, definite=False
         )
+
+    async def download(
+        self,
+        rpc: Rpc[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout: float | None = None,
+        endpoint: str | None = None,
+    ) -> AsyncIterator[ResponseT]:
+        """Send a request and yield the many responses to it, until the server ends them.
+
+        `timeout`, in seconds, holds for the whole; None stands for the channel's, or for
+        no limit where the RPC is endless. `endpoint` is as in `call`. Raises a
+        `ClientError`. A stream that breaks is opened again only while nothing was yielded:
+        what follows depends on what went before. Close the iterator (`aclose`, or leaving
+        an `async with contextlib.aclosing(…)`) to end it early.
+        """
+        loop = self._loop
+        if loop is not asyncio.get_running_loop() or loop is None:
+            loop = self._bind()
+        if timeout is not None:
+            timeout = check_timeout("timeout", timeout)
+        elif not rpc.endless:
+            timeout = self._timeout
+        deadline = None if timeout is None else loop.time() + timeout
+        tokens = self._tokens
+        attempts = 0
+        backoff = Backoff()
+        while True:
+            connection = await self._members.reach(rpc, endpoint, deadline)
+            if tokens is not None:
+                await self._within(deadline, rpc, tokens.ensure())
+            seen = tokens.fetched if tokens is not None else 0
+            call = connection.download(rpc)(
+                request,
+                timeout=self._remaining(deadline),
+                metadata=tokens.metadata if tokens is not None else None,
+            )
+            attempts += 1
+            begun = False
+            failed: errors.ClientError
+            try:
+                while True:
+                    response = cast("ResponseT", await call.read())
+                    if response is grpc.aio.EOF:
+                        return
+                    begun = True
+                    yield response
+            except grpc.aio.AioRpcError as cause:
+                failed = self._failure(cause, rpc, connection)
+            except asyncio.CancelledError:
+                if not self.closed or _current_task_is_cancelled():
+                    raise
+                failed = errors.ClientClosedError(
+                    "the channel was closed during the call", method=rpc.name, definite=False
+                )
+            finally:
+                call.cancel()
+            verdict = judge(rpc, failed)
+            if begun or verdict is Verdict.RAISE or self._remaining(deadline) == 0:
+                raise failed
+            if verdict is Verdict.RENEW:
+                if tokens is None or attempts > _MOST_RENEWALS:
+                    raise failed
+                await self._within(deadline, rpc, tokens.renew(seen))
+            elif attempts % self._members.candidates(endpoint) == 0:
+                await self._members.pause(backoff.next())
+
+    def stream(
+        self, rpc: Rpc[RequestT, ResponseT], handler: StreamHandler[RequestT, ResponseT]
+    ) -> Stream[RequestT, ResponseT]:
+        """Open a bidirectional stream that opens itself again, and serve `handler` by it.
+
+        It ends when it is closed, at the latest with the channel.
+        """
+        self._bind()
+        stream = Stream(rpc, handler, self._members, self._tokens, self._count_reconnect)
+        self._streams.add(stream)
+        stream.on_end(self._streams.discard)
+        return stream
+
+    def _count_reconnect(self, reconnect: Reconnect) -> None:
+        self._reconnects += 1
+        self._hook(reconnect)
 
     async def _persevere(
         self,
