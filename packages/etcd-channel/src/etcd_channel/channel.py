@@ -9,7 +9,7 @@ import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -300,7 +300,7 @@ class Channel:
             failed: errors.ClientError
             try:
                 while True:
-                    response = cast("ResponseT", await call.read())
+                    response: Any = await call.read()
                     if response is grpc.aio.EOF:
                         return
                     begun = True

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from grpc import aio
@@ -149,7 +149,7 @@ class Stream(Generic[RequestT, ResponseT]):
             error = await self._serve()
             if isinstance(error, errors.ClientClosedError):
                 return error
-            verdict = judge_stream(error)
+            verdict = Verdict.REPEAT if error is self._demand else judge_stream(error)
             if self._heard:
                 backoff.reset()
                 attempt = refusals = 0
@@ -199,7 +199,7 @@ class Stream(Generic[RequestT, ResponseT]):
         """Hand over what is received until the stream breaks; return why it did."""
         try:
             while True:
-                response = cast("ResponseT", await call.read())
+                response: Any = await call.read()
                 if response is aio.EOF:
                     return errors.ConnectionFailedError(
                         "the server ended the stream", method=self._rpc.name, endpoint=endpoint
