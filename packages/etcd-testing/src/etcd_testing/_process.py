@@ -1,0 +1,129 @@
+"""A program that cannot outlive the test run: it is run by a guard (`_guard.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .errors import EtcdTestingError
+
+__all__ = ["GuardedProcess"]
+
+_GUARD = Path(__file__).with_name("_guard.py")
+_PAUSE = 0.005
+
+
+class GuardedProcess:
+    """One program at a time, started and signalled through a guard.
+
+    The guard lives from the construction to `close` and owns `directory`: it removes it when it
+    ends, whether by `close` or because this process died. Nothing here belongs to an event loop;
+    waiting is a bounded poll with short pauses, for a process has nothing to await.
+    """
+
+    def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
+        if not sys.executable:
+            raise EtcdTestingError("sys.executable is empty: there is no Python to run the guard")
+        self.pid: int | None = None
+        """The program's process id, None while it does not run."""
+        self.returncode: int | None = None
+        """How the last program ended, negative for a signal; None before that."""
+        self._directory = directory
+        self._starting = False
+        self._events = b""
+        # Guards reading of events: two threads may poll one process.
+        self._lock = threading.Lock()
+        self._popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD), str(directory), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=dict(env),
+            # A session of its own: neither Ctrl-C nor a signal to the test run's whole process
+            # group may end the guard before its work is done.
+            start_new_session=True,
+        )
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        self._stdin, self._stdout = self._popen.stdin, self._popen.stdout
+        os.set_blocking(self._stdout.fileno(), False)
+
+    def run(self, argv: Sequence[str], *, log: Path, cwd: Path | None = None) -> None:
+        """Start the program, its output appended to `log`; none may run yet."""
+        if self.running:
+            raise EtcdTestingError(f"{argv[0]} runs already")
+        self._starting = True
+        self.returncode = None
+        self._send("run", str(log), str(cwd or ""), *argv)
+
+    @property
+    def running(self) -> bool:
+        """Whether the program was started and has not ended."""
+        self._poll()
+        return self._starting or self.pid is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when the program has ended."""
+        self._send("signal", str(int(number)))
+
+    async def ended(self, timeout: float) -> bool:
+        """Wait for the program to end, for `timeout` seconds at most; say whether it has."""
+        deadline = time.monotonic() + timeout
+        while self.running:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_PAUSE)
+        return True
+
+    async def close(self, timeout: float = 20.0) -> None:
+        """Kill the program and wait until the guard has cleaned up; idempotent."""
+        # First of all, and without an await: even a cancelled close has let the guard go.
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        deadline = time.monotonic() + timeout
+        while self._popen.poll() is None:
+            if time.monotonic() > deadline:
+                raise EtcdTestingError(f"the guard of {self._directory} does not end")
+            await asyncio.sleep(_PAUSE)
+        self._poll()
+        self._stdout.close()
+
+    def _send(self, *fields: str) -> None:
+        frame = b"\0".join(os.fsencode(field) for field in fields)
+        try:
+            self._stdin.write(len(frame).to_bytes(4, "big") + frame)
+        except (OSError, ValueError) as error:
+            raise EtcdTestingError(
+                f"the guard of {self._directory} has ended (status {self._popen.poll()})"
+            ) from error
+
+    def _poll(self) -> None:
+        with self._lock:
+            while not self._stdout.closed:
+                try:
+                    piece = os.read(self._stdout.fileno(), 4096)
+                except BlockingIOError:
+                    break
+                if not piece:
+                    self._gone(-int(signal.SIGKILL))
+                    break
+                self._events += piece
+                *lines, self._events = self._events.split(b"\n")
+                for line in lines:
+                    event, number = line.split()
+                    if event == b"started":
+                        self._starting, self.pid = False, int(number)
+                    else:
+                        self._gone(int(number))
+
+    def _gone(self, status: int) -> None:
+        if self._starting or self.pid is not None:
+            self._starting, self.pid, self.returncode = False, None, status
