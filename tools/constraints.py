@@ -1,0 +1,59 @@
+"""Writes requirements/constraints.txt, the one place of the versions that are developed with.
+
+python3 tools/dev.py run python tools/constraints.py             add and drop what has to be
+python3 tools/dev.py run python tools/constraints.py --upgrade   the newest of everything
+python3 tools/dev.py run python tools/constraints.py --check     exit 1 if it is not up to date
+
+One file serves every Python from 3.10 on, by environment markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from workspace import ROOT, packages
+
+CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
+INPUTS = ("build.txt", "test.txt", "types.txt", "tools.txt")
+HEADER = "# Written by tools/constraints.py from the other files here and the packages.\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Pin what the repository is developed with.")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--upgrade", action="store_true", help="the newest of everything")
+    mode.add_argument("--check", action="store_true", help="write nothing; exit 1 on a difference")
+    options = parser.parse_args(arguments)
+    committed = CONSTRAINTS.read_text(encoding="utf-8") if CONSTRAINTS.exists() else ""
+    compiled = HEADER + compile_constraints(upgrade=options.upgrade)
+    if not options.check:
+        CONSTRAINTS.write_text(compiled, encoding="utf-8")
+    elif compiled != committed:
+        print("requirements/constraints.txt is not up to date: see tools/constraints.py")
+        return 1
+    return 0
+
+
+def compile_constraints(*, upgrade: bool) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "constraints.txt"
+        if CONSTRAINTS.exists() and not upgrade:
+            # What is pinned already stays where it can.
+            shutil.copy(CONSTRAINTS, output)
+        own = Path(folder) / "packages.txt"
+        own.write_text("".join(f"-e {p.directory.as_uri()}\n" for p in packages().values()))
+        command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10"]
+        command += ["--no-header", "--no-annotate", "--output-file", str(output), str(own)]
+        command += [str(ROOT / "requirements" / name) for name in INPUTS]
+        command += [f"--no-emit-package={name}" for name in packages()]
+        subprocess.run(command, check=True)
+        return output.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
