@@ -1,0 +1,33 @@
+"""What holds for every test of the repository: nothing that a test starts outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+async def no_task_outlives_its_test() -> AsyncIterator[None]:
+    """Fails a test that leaves a task behind, or an exception that nobody retrieved.
+
+    The event loop would cancel such a task without a word as it closes, and report the exception
+    to a log only. Autouse and async: it is set up before a test's own fixtures and so ends after
+    them.
+    """
+    loop = asyncio.get_running_loop()
+    reports: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: reports.append(context))
+    before = asyncio.all_tasks()
+    yield
+    # What was cancelled or woken by the test's last step gets the turns of the loop that it needs.
+    for _ in range(5):
+        await asyncio.sleep(0)
+    here = asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() - before if task is not here and not task.done()]
+    problems = [f"a task was left behind: {task!r}" for task in left]
+    problems += [f"{report.get('message')}: {report.get('exception')!r}" for report in reports]
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
