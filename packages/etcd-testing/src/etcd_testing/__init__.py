@@ -1,17 +1,26 @@
 """A real etcd for tests: servers, clusters and a fault proxy, as a pytest plugin."""
 
 from .binaries import binary_version, find_binary
+from .cluster import EtcdCluster
 from .errors import BinaryNotFoundError, EtcdctlError, EtcdTestingError, StartError
-from .server import EtcdServer
+from .etcdctl import EtcdctlSession
+from .proxy import Counters, Direction, FaultProxy
+from .server import EtcdServer, ServerOptions
 from .tls import TLSFiles
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BinaryNotFoundError",
+    "Counters",
+    "Direction",
+    "EtcdCluster",
     "EtcdServer",
     "EtcdTestingError",
     "EtcdctlError",
+    "EtcdctlSession",
+    "FaultProxy",
+    "ServerOptions",
     "StartError",
     "TLSFiles",
     "binary_version",

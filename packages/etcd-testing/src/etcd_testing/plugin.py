@@ -10,21 +10,58 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from ._sync import run_in_thread
-from .server import EtcdServer
+from .cluster import EtcdCluster
+from .server import EtcdServer, ServerOptions
 
-__all__ = ["etcd_endpoint", "etcd_server", "key_prefix"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "ClusterFactory",
+    "ServerFactory",
+    "etcd_cluster_factory",
+    "etcd_endpoint",
+    "etcd_server",
+    "etcd_server_factory",
+    "key_prefix",
+]
 
 _numbers = itertools.count()
 
 
+class ServerFactory(Protocol):
+    """What the fixture `etcd_server_factory` gives."""
+
+    def __call__(self, **options: Unpack[ServerOptions]) -> EtcdServer:
+        """Start a server with these options; it is closed at the end of the test."""
+
+
+class ClusterFactory(Protocol):
+    """What the fixture `etcd_cluster_factory` gives."""
+
+    def __call__(self, size: int = 3, **options: Unpack[ServerOptions]) -> EtcdCluster:
+        """Start a cluster with these options; it is closed at the end of the test."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the settings of the shared server."""
+    parser.addini(
+        "etcd_args",
+        "further flags of etcd for the server that the fixture etcd_server shares",
+        type="args",
+        default=[],
+    )
+
+
 @pytest.fixture(scope="session")
-def etcd_server() -> Iterator[EtcdServer]:
+def etcd_server(pytestconfig: pytest.Config) -> Iterator[EtcdServer]:
     """One member of etcd, shared by the tests of a session; each keeps to its `key_prefix`."""
-    server = EtcdServer()
+    server = EtcdServer(args=pytestconfig.getini("etcd_args"))
     try:
         run_in_thread(server.start())
         yield server
@@ -43,3 +80,41 @@ def key_prefix(request: pytest.FixtureRequest) -> bytes:
     """A prefix of keys that no other test of the session has; it ends with a slash."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", request.node.name)
     return f"/{name}/{os.getpid()}-{next(_numbers)}/".encode()
+
+
+@pytest.fixture
+def etcd_server_factory() -> Iterator[ServerFactory]:
+    """Makes servers of the test's own, with any options of `EtcdServer`; started, and closed
+    at the end of the test.
+    """
+    made: list[EtcdServer] = []
+
+    def make(**options: Unpack[ServerOptions]) -> EtcdServer:
+        server = EtcdServer(**options)
+        made.append(server)
+        run_in_thread(server.start())
+        return server
+
+    try:
+        yield make
+    finally:
+        for server in made:
+            run_in_thread(server.close())
+
+
+@pytest.fixture
+def etcd_cluster_factory() -> Iterator[ClusterFactory]:
+    """Makes clusters of the test's own, as `etcd_server_factory` makes servers."""
+    made: list[EtcdCluster] = []
+
+    def make(size: int = 3, **options: Unpack[ServerOptions]) -> EtcdCluster:
+        cluster = EtcdCluster(size, **options)
+        made.append(cluster)
+        run_in_thread(cluster.start())
+        return cluster
+
+    try:
+        yield make
+    finally:
+        for cluster in made:
+            run_in_thread(cluster.close())

@@ -7,23 +7,23 @@ import json
 import os
 import platform
 import secrets
-import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypedDict
 
 from ._http import http_get
 from ._ports import ReservedPort
 from ._process import GuardedProcess
 from .binaries import binary_version, find_binary
 from .errors import EtcdTestingError, StartError
+from .etcdctl import EtcdctlSession, run_etcdctl
 from .tls import TLSFiles
 
-__all__ = ["EtcdServer"]
+__all__ = ["EtcdServer", "ServerOptions"]
 
 _HEALTH_PAUSE = 0.02
 _LOG_TAIL_LINES = 25
@@ -36,6 +36,26 @@ _FAST = (
     "--bcrypt-cost=4",
 )
 _GO_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
+
+
+class ServerOptions(TypedDict, total=False):
+    """The options of an `EtcdServer` but its name, for what makes servers."""
+
+    host: str
+    client_port: int
+    peer_port: int
+    tls: TLSFiles | bool
+    client_cert_auth: bool
+    auth_token: str | None
+    auth_token_ttl: int | None
+    quota_backend_bytes: int | None
+    unix_socket: bool
+    log_level: str
+    args: Sequence[str]
+    env: Mapping[str, str] | None
+    data_dir: str | os.PathLike[str] | None
+    bin_dir: str | os.PathLike[str] | None
+    start_timeout: float
 
 
 class EtcdServer:
@@ -77,8 +97,6 @@ class EtcdServer:
         env: Mapping[str, str] | None = None,
         data_dir: str | os.PathLike[str] | None = None,
         bin_dir: str | os.PathLike[str] | None = None,
-        initial_cluster: str | None = None,
-        initial_cluster_state: Literal["new", "existing"] = "new",
         start_timeout: float = 30.0,
     ) -> None:
         if client_cert_auth and not tls:
@@ -90,6 +108,7 @@ class EtcdServer:
         self.start_timeout = start_timeout
         self._tls_wanted = tls is True
         self._tls = tls if isinstance(tls, TLSFiles) else None
+        self._tls_source: EtcdServer | None = None
         self._client_cert_auth = client_cert_auth
         self._auth_token = auth_token
         self._auth_token_ttl = auth_token_ttl
@@ -100,13 +119,17 @@ class EtcdServer:
         self._env = dict(env or {})
         self._given_data_dir = None if data_dir is None else Path(data_dir).absolute()
         self._bin_dir = bin_dir
-        self._initial_cluster = initial_cluster
-        self._initial_cluster_state = initial_cluster_state
+        self.initial_cluster: str | None = None
+        """All members at the first start, "name=peer_url,…"; None for this one alone."""
+        self.initial_cluster_state: Literal["new", "existing"] = "new"
+        """"existing" for a member that joins at its first start."""
         self._ports = tuple(ReservedPort(host, port) for port in (client_port, peer_port, 0))
+        # Both are made together: the guard owns the directory from its first moment.
         self._directory: Path | None = None
         self._process: GuardedProcess | None = None
         self._closed = False
         self._paused = False
+        self._root: str | None = None
 
     # Where it is.
 
@@ -148,17 +171,13 @@ class EtcdServer:
         return f"unix:{self.directory / _UNIX_NAME}"
 
     @property
-    def initial_cluster(self) -> str:
-        """This member's part of the flag --initial-cluster, "name=url"."""
-        return f"{self.name}={self.peer_url}"
-
-    @property
     def directory(self) -> Path:
         """The temporary directory of this server's files; made at first use, gone after `close`."""
         if self._closed:
             raise EtcdTestingError(f"{self.name} is closed")
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="etcd-testing-"))
+            self._process = GuardedProcess(self._directory, self._environment())
         return self._directory
 
     @property
@@ -169,6 +188,8 @@ class EtcdServer:
     @property
     def tls(self) -> TLSFiles | None:
         """The certificates, None for a server without TLS."""
+        if self._tls_source is not None:
+            return self._tls_source.tls
         if self._tls is None and self._tls_wanted:
             hosts = dict.fromkeys(("localhost", "127.0.0.1", "::1", self.host))
             self._tls = TLSFiles.create(self.directory / "tls", hosts=tuple(hosts))
@@ -183,6 +204,12 @@ class EtcdServer:
     def version(self) -> str:
         """The version of the etcd program, like "3.5.16"."""
         return binary_version(self.binary)
+
+    def share_tls(self, other: EtcdServer) -> None:
+        """Use the certificates of another server, so that clients can trust one authority."""
+        if self.running:
+            raise EtcdTestingError(f"{self.name} runs already with certificates of its own")
+        self._tls_source = other
 
     # How it is.
 
@@ -243,14 +270,11 @@ class EtcdServer:
         if self.running:
             raise EtcdTestingError(f"{self.name} runs already")
         command = self._command()
-        if self._process is None:
-            self._process = GuardedProcess(self.directory, self._environment())
         self._paused = False
         # A killed server leaves its socket file, and the next would find the address in use.
         (self.directory / _UNIX_NAME).unlink(missing_ok=True)
-        self._process.run(
-            command, log=self._log_path, cwd=self.directory if self._unix_socket else None
-        )
+        cwd = self.directory if self._unix_socket else None
+        self._process_or_error().run(command, log=self._log_path, cwd=cwd)
         if wait:
             await self.wait_healthy()
 
@@ -306,6 +330,35 @@ class EtcdServer:
         await self.stop()
         await self.start(wait=wait)
 
+    async def etcdctl(
+        self, *args: str, user: str | None = None, stdin: str | None = None, timeout: float = 30.0
+    ) -> str:
+        """Run the real etcdctl against this server; what it prints.
+
+        `user` is "name:password", None for the root that `enable_auth` made, if it did. `stdin`
+        is given to it to read. Raises `EtcdctlError` when it fails, TimeoutError after `timeout`
+        seconds; it is killed then, as it is on cancellation.
+        """
+        program = find_binary("etcdctl", bin_dir=self._bin_dir)
+        return await run_etcdctl(
+            program, args, env=self._etcdctl_environment(user), stdin=stdin, timeout=timeout
+        )
+
+    def etcdctl_session(self, *args: str, user: str | None = None) -> EtcdctlSession:
+        """The real etcdctl for a command that stays, like lock, elect and watch.
+
+        `async with server.etcdctl_session("lock", "name") as session:`, see `EtcdctlSession`.
+        """
+        program = find_binary("etcdctl", bin_dir=self._bin_dir)
+        return EtcdctlSession(program, args, env=self._etcdctl_environment(user))
+
+    async def enable_auth(self, root_password: str = "root") -> None:
+        """Make the user root and turn authentication on; `etcdctl` is root from then on."""
+        await self.etcdctl("user", "add", f"root:{root_password}")
+        await self.etcdctl("user", "grant-role", "root", "root")
+        await self.etcdctl("auth", "enable")
+        self._root = f"root:{root_password}"
+
     async def close(self) -> None:
         """Kill the process and remove the temporary directory; idempotent, and final.
 
@@ -320,9 +373,6 @@ class EtcdServer:
             port.release()
         if self._process is not None:
             await self._process.close()
-        elif self._directory is not None:
-            # Never started: no guard has ever owned it.
-            shutil.rmtree(self._directory, ignore_errors=True)
 
     async def __aenter__(self) -> EtcdServer:
         try:
@@ -348,7 +398,8 @@ class EtcdServer:
 
     @property
     def _scheme(self) -> str:
-        return "https" if self._tls_wanted or self._tls is not None else "http"
+        tls = self._tls_wanted or self._tls is not None or self._tls_source is not None
+        return "https" if tls else "http"
 
     def _address(self, port: ReservedPort) -> str:
         return f"[{self.host}]:{port.port}" if ":" in self.host else f"{self.host}:{port.port}"
@@ -388,8 +439,8 @@ class EtcdServer:
             "listen-peer-urls": self.peer_url,
             "initial-advertise-peer-urls": self.peer_url,
             "listen-metrics-urls": self.metrics_url,
-            "initial-cluster": self._initial_cluster or self.initial_cluster,
-            "initial-cluster-state": self._initial_cluster_state,
+            "initial-cluster": self.initial_cluster or f"{self.name}={self.peer_url}",
+            "initial-cluster-state": self.initial_cluster_state,
             "logger": "zap",
             "log-outputs": "stderr",
             "log-level": self._log_level,
@@ -416,6 +467,21 @@ class EtcdServer:
             secret.write_text(secrets.token_hex(32))
         ttl = 300 if self._auth_token_ttl is None else self._auth_token_ttl
         return f"jwt,priv-key={secret},sign-method=HS256,ttl={ttl}s"
+
+    def _etcdctl_environment(self, user: str | None) -> dict[str, str]:
+        # By the environment, not as flags: a password is seen by nobody who lists processes.
+        environment = {
+            **self._environment(),
+            "ETCDCTL_API": "3",
+            "ETCDCTL_ENDPOINTS": self.url,
+            "ETCDCTL_USER": user or self._root or "",
+        }
+        if self.tls is not None:
+            environment["ETCDCTL_CACERT"] = str(self.tls.ca)
+            if self.tls.client_cert is not None and self._client_cert_auth:
+                environment["ETCDCTL_CERT"] = str(self.tls.client_cert)
+                environment["ETCDCTL_KEY"] = str(self.tls.client_key)
+        return {name: value for name, value in environment.items() if value}
 
     def _environment(self) -> dict[str, str]:
         environment = {

@@ -1,0 +1,147 @@
+"""Several members of etcd that make one cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from .errors import EtcdTestingError
+from .server import EtcdServer, ServerOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["EtcdCluster"]
+
+_PAUSE = 0.02
+
+
+class EtcdCluster:
+    """A cluster of `size` members named m0, m1, …; started and closed as an `EtcdServer` is.
+
+    `options` are those of `EtcdServer`, for every member; with `tls=True` all have certificates
+    of one authority. A member is an `EtcdServer` and is stopped, killed, paused and
+    restarted by itself.
+    """
+
+    def __init__(self, size: int = 3, **options: Unpack[ServerOptions]) -> None:
+        if size < 1:
+            raise ValueError(f"size should be 1 or more, not {size}")
+        for option in ("client_port", "peer_port", "data_dir"):
+            if option in options:
+                raise ValueError(f"{option} cannot be the same for all members of a cluster")
+        self._options = options
+        self._made = 0
+        self.members: list[EtcdServer] = []
+        """The members, also those that do not run; a member that is new comes last."""
+        for _ in range(size):
+            self._make()
+        for member in self.members:
+            member.initial_cluster = self._all_members()
+
+    def __getitem__(self, index: int) -> EtcdServer:
+        return self.members[index]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The addresses of all members for clients, "host:port" each."""
+        return [member.endpoint for member in self.members]
+
+    async def start(self) -> None:
+        """Start all members at once and wait until all are healthy.
+
+        Raises `StartError` of the first member that is not; then none is left running.
+        """
+        try:
+            for member in self.members:
+                await member.start(wait=False)
+            await asyncio.gather(*(member.wait_healthy() for member in self.members))
+        except BaseException:
+            await asyncio.gather(*(member.kill() for member in self.members))
+            raise
+
+    async def close(self) -> None:
+        """Close all members; idempotent, and final."""
+        await asyncio.gather(*(member.close() for member in self.members))
+
+    async def __aenter__(self) -> EtcdCluster:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def leader(self, *, timeout: float = 10.0) -> EtcdServer:
+        """The member that leads; waits until one that runs says that it does.
+
+        A member that is paused is not asked. Raises TimeoutError after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            leading = [member for member, leads in await self._ask_for_leader() if leads]
+            # Two may think so for a moment, while a deposed one has not heard of it.
+            if len(leading) == 1:
+                return leading[0]
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no leader after {timeout} s: {self.members}")
+            await asyncio.sleep(_PAUSE)
+
+    async def followers(self) -> list[EtcdServer]:
+        """The members that run and do not lead, those paused left out."""
+        leader = await self.leader()
+        return [m for m in self.members if m is not leader and m.running and not m.paused]
+
+    def new_member(self, name: str | None = None, **options: Unpack[ServerOptions]) -> EtcdServer:
+        """Prepare one more member, which joins the cluster when it is started.
+
+        First a client has to add its `peer_url` to the cluster (member add, as a learner or
+        not); then `await member.start()`. `options` override those of the cluster.
+        """
+        member = self._make(name, **options)
+        member.initial_cluster = self._all_members()
+        member.initial_cluster_state = "existing"
+        return member
+
+    async def discard(self, member: EtcdServer) -> None:
+        """Close a member and forget it, once a client has removed it from the cluster."""
+        if member not in self.members:
+            raise EtcdTestingError(f"{member} is no member of this cluster")
+        self.members.remove(member)
+        await member.close()
+
+    async def _ask_for_leader(self) -> list[tuple[EtcdServer, bool]]:
+        async def leads(member: EtcdServer) -> tuple[EtcdServer, bool]:
+            try:
+                metrics = await member.metrics(timeout=1.0)
+            except OSError:
+                return member, False
+            return member, metrics.get("etcd_server_is_leader") == 1
+
+        asked = [member for member in self.members if member.running and not member.paused]
+        return await asyncio.gather(*(leads(member) for member in asked))
+
+    def _all_members(self) -> str:
+        return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+
+    def _make(self, name: str | None = None, **options: Unpack[ServerOptions]) -> EtcdServer:
+        merged = self._options | options
+        member = EtcdServer(name=name or f"m{self._made}", **merged)
+        self._made += 1
+        if self.members and merged.get("tls") is True:
+            member.share_tls(self.members[0])
+        self.members.append(member)
+        return member
