@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ __all__ = ["DEFAULT_PORT", "Endpoint", "parse_endpoint", "parse_endpoints"]
 DEFAULT_PORT = 2379
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?")
 _FORMS = "'host:port', 'http://host:port', 'https://host:port', '[ipv6]:port' or 'unix:/path'"
 
 
@@ -32,10 +32,13 @@ def parse_endpoint(text: str) -> Endpoint:
     """Read one endpoint; raise a `ValueError` that says what is wrong with it."""
     if not isinstance(text, str):
         raise TypeError(f"an endpoint must be a str, not {type(text).__name__}: {text!r}")
+    if "@" in text and not text.startswith("unix:"):
+        # The text is not shown: what stands before the @ is a password.
+        raise ValueError(
+            "an endpoint holds no user and no password: give them as username= and password="
+        )
     if text.startswith("unix:"):
-        path = text[len("unix:") :]
-        if path.startswith("//"):
-            path = path[2:]
+        path = text[len("unix:") :].removeprefix("//")
         if not path.startswith("/"):
             raise ValueError(f"endpoint {text!r}: a unix socket needs an absolute path")
         return Endpoint(name=f"unix:{path}", target=f"unix:{path}")
@@ -60,13 +63,12 @@ def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[Endpoint, ...]:
     """
     if isinstance(endpoints, str):
         texts = [part.strip() for part in endpoints.split(",")]
+    elif isinstance(endpoints, Iterable) and not isinstance(endpoints, bytes):
+        texts = list(endpoints)
     else:
-        try:
-            texts = list(endpoints)
-        except TypeError:
-            raise TypeError(
-                f"endpoints must be a str or a sequence of them, not {type(endpoints).__name__}"
-            ) from None
+        raise TypeError(
+            f"endpoints must be a str or a sequence of them, not {type(endpoints).__name__}"
+        )
     parsed = tuple(dict.fromkeys(parse_endpoint(text) for text in texts))
     if not parsed:
         raise ValueError("endpoints must not be empty")
@@ -76,7 +78,7 @@ def parse_endpoints(endpoints: str | Iterable[str]) -> tuple[Endpoint, ...]:
 def _split(text: str, address: str) -> tuple[str, int]:
     if address.startswith("["):
         inside, bracket, rest = address[1:].partition("]")
-        if not bracket or not _IPV6.fullmatch(inside) or (rest and not rest.startswith(":")):
+        if not bracket or not _is_ipv6(inside) or (rest and not rest.startswith(":")):
             raise ValueError(f"endpoint {text!r}: malformed IPv6 address, expected '[::1]:2379'")
         return f"[{inside}]", _port(text, rest[1:] if rest else str(DEFAULT_PORT))
     host, colon, port = address.partition(":")
@@ -85,6 +87,17 @@ def _split(text: str, address: str) -> tuple[str, int]:
     if not _HOST.fullmatch(host):
         raise ValueError(f"endpoint {text!r}: no valid host, expected {_FORMS}")
     return host, _port(text, port if colon else str(DEFAULT_PORT))
+
+
+def _is_ipv6(address: str) -> bool:
+    address, percent, zone = address.partition("%")
+    if percent and not _HOST.fullmatch(zone):
+        return False
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _port(text: str, port: str) -> int:
