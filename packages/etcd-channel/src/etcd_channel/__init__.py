@@ -12,6 +12,7 @@
 import logging
 
 from etcd_channel import errors
+from etcd_channel._error_table import error_from_words
 from etcd_channel.channel import DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, Channel
 from etcd_channel.errors import (
     ClientClosedError,
@@ -64,6 +65,7 @@ __all__ = [
     "StreamHandler",
     "UnauthenticatedError",
     "WrongEventLoopError",
+    "error_from_words",
     "errors",
     "lease_to_id",
     "prefix_range_end",

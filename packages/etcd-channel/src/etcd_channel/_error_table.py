@@ -153,9 +153,13 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
     return BY_CODE.get(code, errors.ClientError)
 
 
-def error_from_words(words: str) -> tuple[grpc.StatusCode | None, type[errors.ClientError]]:
-    """Find the class for a message of etcd that came without its status code."""
-    for message, (code, kind) in _BY_WORDS.items():
-        if words.endswith(message):
-            return code, kind
-    return None, errors.ClientError
+def error_from_words(words: str, *, method: str | None = None) -> errors.ClientError | None:
+    """Make the error for a message of etcd that came without a status code, if it is one."""
+    # Some messages come behind a description: "rpc error: code = ... desc = etcdserver: ...".
+    found = _BY_WORDS.get(words[max(words.find("etcdserver: "), 0) :])
+    if found is None:
+        return None
+    code, kind = found
+    if kind is errors.RevisionCompactedError:
+        return errors.RevisionCompactedError(0, words, code=code, method=method)
+    return kind(words, code=code, method=method)

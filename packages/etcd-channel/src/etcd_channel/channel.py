@@ -7,9 +7,9 @@ import os
 import sys
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -32,6 +32,7 @@ __all__ = ["DEFAULT_CONNECT_TIMEOUT", "DEFAULT_TIMEOUT", "Channel"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
+T = TypeVar("T")
 ChannelT = TypeVar("ChannelT", bound="Channel")
 
 DEFAULT_TIMEOUT = 10.0
@@ -104,6 +105,7 @@ class Channel:
         self._hook = checked_hook(on_reconnect)
         self._reconnects = 0
         self._streams: set[Stream[Any, Any]] = set()
+        self._shared: dict[Callable[[Channel], Any], Any] = {}
         _channels.add(self)
 
     def _make_tokens(self, username: object, password: object) -> Tokens | None:
@@ -326,17 +328,33 @@ class Channel:
                 await self._members.pause(backoff.next())
 
     def stream(
-        self, rpc: Rpc[RequestT, ResponseT], handler: StreamHandler[RequestT, ResponseT]
+        self,
+        rpc: Rpc[RequestT, ResponseT],
+        handler: StreamHandler[RequestT, ResponseT],
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> Stream[RequestT, ResponseT]:
         """Open a bidirectional stream that opens itself again, and serve `handler` by it.
 
-        It ends when it is closed, at the latest with the channel.
+        `metadata` goes with each opening. The stream ends when it is closed, at the latest
+        with the channel.
         """
         self._bind()
-        stream = Stream(rpc, handler, self._members, self._tokens, self._count_reconnect)
+        stream = Stream(
+            rpc, handler, self._members, self._tokens, tuple(metadata), self._count_reconnect
+        )
         self._streams.add(stream)
         stream.on_end(self._streams.discard)
         return stream
+
+    def shared(self, make: Callable[[Channel], T]) -> T:
+        """Return what service clients on this channel have in common, a stream say.
+
+        Made by calling `make` with the channel, once for each `make`.
+        """
+        if make not in self._shared:
+            self._shared[make] = make(self)
+        return cast("T", self._shared[make])
 
     def _count_reconnect(self, reconnect: Reconnect) -> None:
         self._reconnects += 1

@@ -78,6 +78,7 @@ class Stream(Generic[RequestT, ResponseT]):
         handler: StreamHandler[RequestT, ResponseT],
         members: Members,
         tokens: Tokens | None,
+        metadata: Metadata,
         on_reconnect: Callable[[Reconnect], None],
     ) -> None:
         self.reconnects = 0
@@ -86,6 +87,7 @@ class Stream(Generic[RequestT, ResponseT]):
         self._handler = handler
         self._members = members
         self._tokens = tokens
+        self._metadata = _REQUIRE_LEADER + metadata
         self._on_reconnect = on_reconnect
         # What is to be written on the open stream; emptied when it breaks.
         self._outbox: deque[RequestT] = deque()
@@ -171,7 +173,7 @@ class Stream(Generic[RequestT, ResponseT]):
         """Open the stream and serve it until it breaks; return why it did."""
         try:
             connection = await self._members.reach(self._rpc, None, None)
-            metadata: Metadata = _REQUIRE_LEADER
+            metadata = self._metadata
             if self._tokens is not None:
                 await self._tokens.renew(self._tokens.fetched)
                 metadata += self._tokens.metadata or ()

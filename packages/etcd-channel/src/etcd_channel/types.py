@@ -66,8 +66,8 @@ class _KeyValueMessage(Protocol):
 class ResponseHeader(Record):
     """Who answered, and at which point of the store's history."""
 
-    __slots__ = ("cluster_id", "member_id", "revision", "raft_term")
-    _fields: ClassVar[tuple[str, ...]] = __slots__
+    _fields: ClassVar[tuple[str, ...]] = ("cluster_id", "member_id", "revision", "raft_term")
+    __slots__ = _fields
 
     cluster_id: int
     """The id of the cluster that answered."""
@@ -91,8 +91,15 @@ class ResponseHeader(Record):
 class KeyValue(Record):
     """A key with its value and its history in numbers."""
 
-    __slots__ = ("key", "value", "create_revision", "mod_revision", "version", "lease")
-    _fields: ClassVar[tuple[str, ...]] = __slots__
+    _fields: ClassVar[tuple[str, ...]] = (
+        "key",
+        "value",
+        "create_revision",
+        "mod_revision",
+        "version",
+        "lease",
+    )
+    __slots__ = _fields
 
     key: bytes
     """The key; never empty."""

@@ -1,0 +1,141 @@
+"""A watch as its reader has it: awaited, iterated, entered, canceled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from types import TracebackType
+from typing import Any
+
+from etcd_watch._reader import Reader
+from etcd_watch.events import Event, WatchResponse, event_from
+from etcd_watch.pb import watch_pb2 as pb
+
+__all__ = ["Watch"]
+
+
+class Watch:
+    """The events of a key or a range, one after the other, each once.
+
+    Made by `WatchClient.watch` and `watch_prefix`. All of these begin it, and wait until
+    the server has:
+
+        watch = await client.watch(key)
+        async with client.watch(key) as watch: ...
+        async for event in client.watch(key): ...
+
+    It goes on over every break of the connection, on another member if need be, without a
+    lost or a repeated event. A reader that is slower than the events has it parked: given
+    back to the server when `buffer_bytes` of events wait, and taken up again from the same
+    place when half of them are read. What ends it is raised to the reader, after the
+    events that came before: `RevisionCompactedError` when the next event's revision was
+    compacted meanwhile, `PermissionDeniedError`, `ClientClosedError`, or what else the
+    server said. After `cancel`, leaving the `async with`, or when nobody holds the watch
+    any more, the server is rid of it too.
+
+    Cancelling a task that waits for an event loses none.
+    """
+
+    watch_id: int
+    """The number of the watch, as the server first knew it; 0 before."""
+
+    def __init__(
+        self,
+        iterator: Callable[[], AsyncIterator[Event]] | None,
+        cancel_func: Callable[[], Awaitable[None]],
+        watch_id: int,
+        *,
+        reader: Reader | None = None,
+    ) -> None:
+        self._iterator = iterator
+        self._cancel = cancel_func
+        self._reader = reader
+        # The events of the response that is being read: kept here, so that a reader that
+        # breaks out of its loop and begins another misses none.
+        self._events: Iterator[pb.Event] = iter(())
+        self.watch_id = watch_id
+
+    @classmethod
+    def _of(cls, reader: Reader) -> Watch:
+        return cls(None, reader.cancel, 0, reader=reader)
+
+    # Beginning -------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Watch]:
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Watch:
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.cancel()
+
+    @property
+    def start_revision(self) -> int:
+        """The revision that the watch began at, also where "now" was asked for; 0 before."""
+        return 0 if self._reader is None else self._reader.start_revision
+
+    async def _begin(self) -> None:
+        if self._reader is not None and not self._reader.begun:
+            self.watch_id = await self._reader.begin()
+
+    # Reading ---------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self if self._iterator is None else self._iterator()
+
+    async def __anext__(self) -> Event:
+        while True:
+            for message in self._events:
+                return event_from(message)
+            _, self._events = await self._next_batch()
+
+    async def responses(self) -> AsyncIterator[WatchResponse]:
+        """Iterate over the events as the server sent them together, revisions undivided.
+
+        Progress responses are among them where `progress_notify` or `request_progress`
+        asked for them; a watch's events and its responses come from one and the same queue.
+        """
+        while True:
+            try:
+                response, messages = await self._next_batch()
+            except StopAsyncIteration:
+                return
+            yield WatchResponse(response.header, [event_from(message) for message in messages])
+
+    async def _next_batch(self) -> tuple[pb.WatchResponse, Iterator[pb.Event]]:
+        await self._begin()
+        if self._reader is None:
+            raise TypeError("a watch made of an iterator has only that")
+        response, events = await self._reader.next_batch()
+        return response, iter(events)
+
+    async def request_progress(self) -> None:
+        """Ask the server how far the watch is; the answer is one of its `responses`.
+
+        Its revision says that all events up to it were sent. Servers before 3.4.25 and
+        3.5.8 may say so a little early. A server may not answer while the watch is behind.
+        """
+        await self._begin()
+        if self._reader is not None:
+            self._reader.request_progress()
+
+    # Ending ----------------------------------------------------------------------------
+
+    async def cancel(self) -> None:
+        """End the watch: no event comes after this, and the server forgets it."""
+        self._events = iter(())
+        await self._cancel()
+
+    def __del__(self) -> None:
+        reader = getattr(self, "_reader", None)
+        if reader is not None:
+            reader.abandon()
+
+    def __repr__(self) -> str:
+        return f"Watch(watch_id={self.watch_id}, start_revision={self.start_revision})"
