@@ -19,7 +19,14 @@ from pathlib import Path
 from workspace import ROOT, packages
 
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
-INPUTS = ("build.txt", "test.txt", "types.txt", "tools.txt")
+INPUTS = (
+    "build.txt",
+    "coverage.txt",
+    "repository.txt",
+    "test.txt",
+    "tools.txt",
+    "types.txt",
+)
 HEADER = "# Written by tools/constraints.py from the other files here and the packages.\n"
 
 

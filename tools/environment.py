@@ -39,13 +39,14 @@ class Recipe:
     """What an environment is made of."""
 
     name: str
-    requirements: Path
+    requirements: tuple[str, ...]
+    """Files in requirements/."""
     packages: bool
     """Whether the clone's packages are installed too, editable."""
 
 
-TESTS = Recipe("tests", REQUIREMENTS / "test.txt", packages=True)
-TOOLS = Recipe("tools", REQUIREMENTS / "tools.txt", packages=False)
+TESTS = Recipe("tests", ("test.txt", "repository.txt"), packages=True)
+TOOLS = Recipe("tools", ("tools.txt",), packages=False)
 
 
 def ensure(recipe: Recipe) -> Path:
@@ -78,7 +79,8 @@ def ensure(recipe: Recipe) -> Path:
 
 def digest(recipe: Recipe) -> str:
     told = [sys.version, sys.base_prefix, str(ROOT)]
-    files = [Path(__file__), PIP, CONSTRAINTS, REQUIREMENTS / "build.txt", recipe.requirements]
+    files = [Path(__file__), PIP, CONSTRAINTS, REQUIREMENTS / "build.txt"]
+    files += [REQUIREMENTS / name for name in recipe.requirements]
     if recipe.packages:
         files += package_files()
     told += [file.read_text(encoding="utf-8") for file in files]
@@ -107,14 +109,13 @@ def make(recipe: Recipe, directory: Path) -> None:
             pip(python, "--no-index", f"{wheel}", path=wheel)
     pip(python, "--requirement", f"{PIP}")
     constrained = ["--constraint", f"{CONSTRAINTS}"]
-    if not recipe.packages:
-        pip(python, *constrained, "--requirement", f"{recipe.requirements}")
-        return
-    pip(python, *constrained, "--requirement", f"{REQUIREMENTS / 'build.txt'}")
-    # The backend is there already: one for all of them instead of a download for each.
-    editables = [f"--editable={path.parent}" for path in package_files()]
-    requirements = ["--requirement", f"{recipe.requirements}"]
-    pip(python, *constrained, "--no-build-isolation", *requirements, *editables)
+    wanted = [f"--requirement={REQUIREMENTS / name}" for name in recipe.requirements]
+    if recipe.packages:
+        pip(python, *constrained, "--requirement", f"{REQUIREMENTS / 'build.txt'}")
+        # The backend is there now: one for all of them instead of a download for each.
+        wanted += ["--no-build-isolation"]
+        wanted += [f"--editable={path.parent}" for path in package_files()]
+    pip(python, *constrained, *wanted)
 
 
 def package_files() -> list[Path]:

@@ -16,7 +16,16 @@ from typing import Any
 
 import tomli
 
-__all__ = ["ROOT", "TESTING", "Package", "closure", "floors", "packages", "read_toml"]
+__all__ = [
+    "ROOT",
+    "TESTING",
+    "Package",
+    "closure",
+    "floors",
+    "packages",
+    "read_toml",
+    "requirement_name",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +41,8 @@ class Package:
     version: str
     directory: Path
     requirements: tuple[str, ...]
+    extras: tuple[str, ...]
+    """The requirements of its extras, all together."""
     imports: tuple[Path, ...]
     """The import packages that its wheel holds."""
 
@@ -79,6 +90,11 @@ def load(directory: Path) -> Package:
         version=project["version"],
         directory=directory,
         requirements=tuple(project.get("dependencies", ())),
+        extras=tuple(
+            requirement
+            for extra in project.get("optional-dependencies", {}).values()
+            for requirement in extra
+        ),
         imports=tuple(directory / path for path in wheel["packages"]),
     )
 
