@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from etcd_channel._single_flight import SingleFlight
-from etcd_channel.errors import AuthNotEnabledError
+from etcd_channel.errors import AuthFailedError, AuthNotEnabledError
 from etcd_channel.pb import common_pb2 as pb
 
 __all__ = ["Tokens"]
@@ -33,6 +33,14 @@ class Tokens:
         self._authenticate = authenticate
         self._fetching = SingleFlight(self._fetch)
 
+    @property
+    def username(self) -> str:
+        return self._request.name
+
+    def use_password(self, password: str) -> None:
+        """Authenticate with another password from now on."""
+        self._request = pb.AuthenticateRequest(name=self.username, password=password)
+
     async def ensure(self) -> None:
         """Return when the server was asked for a token at least once."""
         if not self.fetched:
@@ -47,8 +55,14 @@ class Tokens:
         await self._fetching.close()
 
     async def _fetch(self) -> None:
+        request = self._request
         try:
-            response = await self._authenticate(self._request)
+            response = await self._authenticate(request)
+        except AuthFailedError:
+            # Of a password that was changed while the server looked at it, nobody need hear.
+            if request is self._request:
+                raise
+            return await self._fetch()
         except AuthNotEnabledError:
             # As etcd's Go client: a user on a cluster without authentication is no error,
             # it may be enabled later. Calls are refused then, and a token is fetched.

@@ -17,6 +17,7 @@ __all__ = [
     "check_int",
     "check_key",
     "check_name",
+    "check_password",
     "check_range_end",
     "check_timeout",
 ]
@@ -87,7 +88,27 @@ def check_name(name: str, value: object) -> str:
         raise TypeError(f"{name} must be a str, not {type(value).__name__}: {_shown(value)}")
     if not value:
         raise ValueError(f"{name} must not be empty")
+    if not _is_utf8(value):
+        raise ValueError(f"{name} must be text that UTF-8 can hold, not {_shown(value)}")
     return value
+
+
+def check_password(name: str, value: object) -> str:
+    """Return `value` if it is text, an empty one too; an error does not show what it was."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not _is_utf8(value):
+        raise ValueError(f"{name} must be text that UTF-8 can hold")
+    return value
+
+
+def _is_utf8(text: str) -> bool:
+    # The error of a surrogate holds the whole text: it must not become a context of ours.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from etcd_channel._judgement import Backoff, Verdict, judge, to_client_error
 from etcd_channel._members import Members
 from etcd_channel._options import channel_options
 from etcd_channel._tokens import Tokens
-from etcd_channel.arguments import check_name, check_timeout
+from etcd_channel.arguments import check_name, check_password, check_timeout
 from etcd_channel.endpoints import parse_endpoints
 from etcd_channel.pb import common_pb2 as pb
 from etcd_channel.rpc import Rpc
@@ -118,7 +118,7 @@ class Channel:
             raise ValueError(f"{given} was given without {missing}: they go together")
         return Tokens(
             check_name("username", username),
-            _check_password(password),
+            check_password("password", password),
             self._authenticate,
         )
 
@@ -133,6 +133,21 @@ class Channel:
     def timeout(self) -> float:
         """Seconds that a call may take when it does not say itself."""
         return self._timeout
+
+    @property
+    def username(self) -> str | None:
+        """The user that calls are made as, or None."""
+        return None if self._tokens is None else self._tokens.username
+
+    def use_password(self, password: str) -> None:
+        """Take note that the user's password is another now.
+
+        The channel authenticates with it the next time that the server asks for a new
+        token. Raises `ValueError` on a channel without a user.
+        """
+        if self._tokens is None:
+            raise ValueError("password was given to a channel without username")
+        self._tokens.use_password(check_password("password", password))
 
     @property
     def closed(self) -> bool:
@@ -456,13 +471,6 @@ class Channel:
         assert self._loop is not None
         deadline = self._loop.time() + self._timeout
         return await self._persevere(AUTHENTICATE, request, deadline, None, None)
-
-
-def _check_password(password: object) -> str:
-    # Not one of the shared checks: they show the value that they refuse.
-    if not isinstance(password, str):
-        raise TypeError(f"password must be a str, not {type(password).__name__}")
-    return password
 
 
 if sys.version_info >= (3, 11):
