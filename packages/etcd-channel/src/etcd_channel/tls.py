@@ -25,7 +25,7 @@ class TLS:
 
     Each PEM is a path or the bytes themselves. Paths are read here, and what they hold is
     checked, so that what is wrong is said at once: `ValueError` names the argument. Key
-    material never shows in the repr.
+    material never shows in the repr or in an error.
     """
 
     __slots__ = ("_ca_cert", "_client_cert", "_client_key", "server_name")
@@ -81,6 +81,9 @@ def _read(name: str, source: object) -> bytes:
         return source
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path or bytes, not {type(source).__name__}")
+    if "-----BEGIN " in str(source):
+        # Shown as the path that it is not, a private key would stand in the error.
+        raise TypeError(f"{name}: a str is a path, and this one is PEM itself: give it as bytes")
     try:
         return Path(source).read_bytes()
     except OSError as error:
@@ -93,6 +96,8 @@ def _private_key(name: str, source: PEMSource | None) -> bytes | None:
     content = _read(name, source)
     if b"-----BEGIN " not in content or b"PRIVATE KEY-----" not in content:
         raise ValueError(f"{name}: no PEM private key in it")
+    if b"-----BEGIN ENCRYPTED" in content or b"Proc-Type: 4,ENCRYPTED" in content:
+        raise ValueError(f"{name}: the private key is encrypted, and gRPC takes only plain ones")
     return content
 
 
