@@ -39,11 +39,18 @@ def channel_options(own: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
         return list(_DEFAULTS.items())
     if not isinstance(own, Mapping):
         raise TypeError(f"options must be a mapping of gRPC options, not {type(own).__name__}")
-    for name in own:
+    for name, value in own.items():
         if not isinstance(name, str):
             raise TypeError(f"options must have str keys, not {name!r}")
-    keepalive = own.get(_KEEPALIVE_TIME)
-    if isinstance(keepalive, int) and keepalive < _LEAST_KEEPALIVE_MS:
+        # gRPC itself would complain only when the first call makes the connection.
+        if not isinstance(value, (int, str, bytes)):
+            raise TypeError(f"options: {name} must be an int or a str, not {type(value).__name__}")
+    keepalive = own.get(_KEEPALIVE_TIME, _LEAST_KEEPALIVE_MS)
+    if not isinstance(keepalive, int):
+        raise TypeError(
+            f"options: {_KEEPALIVE_TIME} must be an int, not {type(keepalive).__name__}"
+        )
+    if keepalive < _LEAST_KEEPALIVE_MS:
         raise ValueError(
             f"options: {_KEEPALIVE_TIME} must be at least {_LEAST_KEEPALIVE_MS}, not {keepalive}:"
             " etcd cuts connections that ping more often"
