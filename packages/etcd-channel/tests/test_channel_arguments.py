@@ -36,8 +36,9 @@ class _IntLike(int):
 @pytest.mark.parametrize("seconds", [0, 0.0, -0.0, -1, -0.001, math.nan, math.inf, -math.inf])
 def test_a_timeout_that_is_no_time_is_a_value_error(seconds: float) -> None:
     for name in ("timeout", "connect_timeout"):
+        given: dict[str, Any] = {name: seconds}
         with pytest.raises(ValueError, match=f"^{name} must be a positive, finite number"):
-            Channel(**{name: seconds})
+            Channel(**given)
 
 
 @pytest.mark.parametrize("seconds", [True, False, "1", b"1", [1], 1j])
@@ -104,7 +105,7 @@ def test_a_user_name_must_be_a_string_with_something_in_it() -> None:
 
 def test_a_password_of_a_wrong_type_is_refused_and_not_shown() -> None:
     password: Any = _PASSWORD.encode()
-    with pytest.raises(TypeError, match="^password must be a str, not bytes$"):
+    with pytest.raises(TypeError, match=r"^password must be a str, not bytes$"):
         Channel(username="root", password=password)
 
 
@@ -136,7 +137,7 @@ def test_options_of_a_wrong_type_are_refused(options: Any, complaint: str) -> No
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 5_000, 9_999])
 def test_pings_that_etcd_would_punish_are_refused(milliseconds: int) -> None:
-    with pytest.raises(ValueError, match="grpc.keepalive_time_ms must be at least 10000"):
+    with pytest.raises(ValueError, match=r"grpc\.keepalive_time_ms must be at least 10000"):
         Channel(options={"grpc.keepalive_time_ms": milliseconds})
 
 
@@ -183,7 +184,7 @@ def test_an_rpc_has_the_name_that_etcd_gives_it() -> None:
 
 def test_keys_are_bytes_and_not_empty() -> None:
     assert check_key("key", b"k") == b"k"
-    with pytest.raises(ValueError, match="^key must not be empty$"):
+    with pytest.raises(ValueError, match=r"^key must not be empty$"):
         check_key("key", b"")
     with pytest.raises(TypeError, match=r"^key must be bytes, not str: use key.encode\(\) for 'k'"):
         check_key("key", "k")
@@ -224,27 +225,27 @@ def test_numbers_are_ints_within_their_bounds() -> None:
     for other in (True, 1.0, "1", None):
         with pytest.raises(TypeError, match=f"^limit must be an int, not {type(other).__name__}"):
             check_int("limit", other)
-    with pytest.raises(ValueError, match="^limit must be at least 0, not -1$"):
+    with pytest.raises(ValueError, match=r"^limit must be at least 0, not -1$"):
         check_int("limit", -1)
     with pytest.raises(ValueError, match=f"^limit must be at most {INT64_MAX}, not "):
         check_int("limit", INT64_MAX + 1)
-    with pytest.raises(ValueError, match="^ttl must be at least 1, not 0$"):
+    with pytest.raises(ValueError, match=r"^ttl must be at least 1, not 0$"):
         check_int("ttl", 0, minimum=1)
 
 
 def test_flags_names_and_choices_are_what_they_say() -> None:
     assert check_flag("serializable", True) is True
     for other in (1, 0, "yes", None):
-        with pytest.raises(TypeError, match="^serializable must be a bool"):
+        with pytest.raises(TypeError, match=r"^serializable must be a bool"):
             check_flag("serializable", other)
     assert check_name("role", "reader") == "reader"
-    with pytest.raises(ValueError, match="^role must not be empty$"):
+    with pytest.raises(ValueError, match=r"^role must not be empty$"):
         check_name("role", "")
-    with pytest.raises(TypeError, match="^role must be a str, not bytes"):
+    with pytest.raises(TypeError, match=r"^role must be a str, not bytes"):
         check_name("role", b"reader")
     assert check_choice("order", "ascend", ("ascend", "descend")) == "ascend"
     for wrong in ("upward", None, 1, ["ascend"]):
-        with pytest.raises(ValueError, match="^order must be one of 'ascend', 'descend', not "):
+        with pytest.raises(ValueError, match=r"^order must be one of 'ascend', 'descend', not "):
             check_choice("order", wrong, ("ascend", "descend"))
 
 

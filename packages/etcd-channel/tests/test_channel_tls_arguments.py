@@ -84,16 +84,16 @@ def test_what_holds_no_certificate_is_refused(
 
 
 def test_a_key_is_no_certificate_and_a_certificate_no_key(files: _Files) -> None:
-    with pytest.raises(ValueError, match="^ca_cert: no PEM certificate in it"):
+    with pytest.raises(ValueError, match=r"^ca_cert: no PEM certificate in it"):
         TLS(ca_cert=files.key)
-    with pytest.raises(ValueError, match="^client_key: no PEM private key in it"):
+    with pytest.raises(ValueError, match=r"^client_key: no PEM private key in it"):
         TLS(client_cert=files.cert, client_key=files.cert)
 
 
 def test_an_encrypted_key_is_refused_as_what_it_is(files: _Files) -> None:
     for head in ("ENCRYPTED PRIVATE KEY-----", "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED"):
         key = f"-----BEGIN {head}\nMIIE\n-----END {head[:20]}".encode()
-        with pytest.raises(ValueError, match="^client_key: the private key is encrypted"):
+        with pytest.raises(ValueError, match=r"^client_key: the private key is encrypted"):
             TLS(client_cert=files.cert, client_key=key)
 
 
@@ -107,15 +107,15 @@ def test_pem_text_in_a_string_is_refused_and_not_shown(files: _Files) -> None:
 
 @pytest.mark.parametrize("source", [1, True, ["ca.pem"], bytearray(b"x")])
 def test_what_is_neither_path_nor_bytes_is_a_type_error(source: Any) -> None:
-    with pytest.raises(TypeError, match="^ca_cert must be a path or bytes, not "):
+    with pytest.raises(TypeError, match=r"^ca_cert must be a path or bytes, not "):
         TLS(ca_cert=source)
 
 
 def test_a_server_name_is_a_string_with_something_in_it() -> None:
     number: Any = 1
-    with pytest.raises(ValueError, match="^server_name must not be empty"):
+    with pytest.raises(ValueError, match=r"^server_name must not be empty"):
         TLS(server_name="")
-    with pytest.raises(TypeError, match="^server_name must be a str, not int"):
+    with pytest.raises(TypeError, match=r"^server_name must be a str, not int"):
         TLS(server_name=number)
 
 
