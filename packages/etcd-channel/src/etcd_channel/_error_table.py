@@ -150,6 +150,9 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
         return errors.RequestTooLargeError
     if code is _Code.UNAVAILABLE and "handshake failed" in message.lower():
         return errors.TLSHandshakeError
+    # etcd 3.4 and 3.5 send it with this code, against the list.
+    if code is _Code.UNAVAILABLE and message == "etcdserver: rpc not supported for learner":
+        return errors.NotSupportedForLearnerError
     return BY_CODE.get(code, errors.ClientError)
 
 

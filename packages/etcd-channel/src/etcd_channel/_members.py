@@ -92,12 +92,19 @@ class Members:
             give_up = min(give_up, deadline)
         backoff = Backoff()
         tries = 0
+        error: errors.ClientError | None = None
         while True:
             tries += 1
             try:
                 await connection.dial(max(give_up - now(), 0.001))
             except (grpc.aio.AioRpcError, asyncio.TimeoutError) as cause:
-                error = self._unreached(cause, rpc, connection)
+                # The last try may be cut short; what an earlier one was told says more.
+                if error is None or not isinstance(cause, asyncio.TimeoutError):
+                    error = self._unreached(cause, rpc, connection)
+                if endpoint is not None and isinstance(error, errors.NotSupportedForLearnerError):
+                    # A learner refuses the probe too. Whoever addresses one gets its own
+                    # word on the call; everybody else is served by a member that votes.
+                    return connection
             else:
                 return connection
             self.leave(connection)
