@@ -386,47 +386,51 @@ class Channel:
         """Attempt until there is a response, an error for the caller, or no time left."""
         members = self._members
         candidates = members.candidates(endpoint)
-        failed: errors.ClientError | None = None
+        # Whether a sending went out whose fate is unknown: it leaves the call open, whatever
+        # becomes of the sendings after it.
+        unsettled = False
         backoff = Backoff()
         attempts = renewals = 0
-        while True:
-            connection = members.pick(endpoint)
-            if not connection.healthy:
-                try:
+        try:
+            while True:
+                connection = members.pick(endpoint)
+                if not connection.healthy:
                     connection = await members.reach(rpc, endpoint, deadline)
-                except errors.ClientError as error:
-                    error.definite = failed is None or failed.definite
-                    raise
-            if tokens is not None and not tokens.fetched:
-                await self._within(deadline, rpc, tokens.ensure())
-            seen = tokens.fetched if tokens is not None else 0
-            attempts += 1
-            try:
-                return await connection.unary(rpc)(
-                    request,
-                    timeout=self._share(rpc, deadline, candidates - attempts + 1),
-                    metadata=tokens.metadata if tokens is not None else None,
-                )
-            except grpc.aio.AioRpcError as cause:
-                failed = self._failure(cause, rpc, connection)
-            verdict = judge(rpc, failed)
-            if verdict is Verdict.RAISE or self._remaining(deadline) == 0:
-                raise failed
-            if verdict is Verdict.RENEW:
-                renewals += 1
-                if renewals > _MOST_RENEWALS:
+                if tokens is not None and not tokens.fetched:
+                    await self._within(deadline, rpc, tokens.ensure())
+                seen = tokens.fetched if tokens is not None else 0
+                attempts += 1
+                try:
+                    return await connection.unary(rpc)(
+                        request,
+                        timeout=self._share(rpc, deadline, candidates - attempts + 1),
+                        metadata=tokens.metadata if tokens is not None else None,
+                    )
+                except grpc.aio.AioRpcError as cause:
+                    failed = self._failure(cause, rpc, connection)
+                    unsettled = unsettled or not failed.definite
+                verdict = judge(rpc, failed)
+                if verdict is Verdict.RAISE or self._remaining(deadline) == 0:
                     raise failed
-                if tokens is not None:
-                    await self._within(deadline, rpc, tokens.renew(seen))
-                elif not isinstance(failed, errors.AuthOldRevisionError):
-                    # Nobody gave a password, and only a user known by certificate can
-                    # do without.
-                    raise failed
-            # Another endpoint and the first new token are tried at once.
-            if renewals > 1 or (verdict is Verdict.REPEAT and attempts % candidates == 0):
-                pause = backoff.next()
-                remaining = self._remaining(deadline)
-                await members.pause(pause if remaining is None else min(pause, remaining))
+                if verdict is Verdict.RENEW:
+                    renewals += 1
+                    if renewals > _MOST_RENEWALS:
+                        raise failed
+                    if tokens is not None:
+                        await self._within(deadline, rpc, tokens.renew(seen))
+                    elif not isinstance(failed, errors.AuthOldRevisionError):
+                        # Nobody gave a password, and only a user known by certificate can
+                        # do without.
+                        raise failed
+                # Another endpoint and the first new token are tried at once.
+                if renewals > 1 or (verdict is Verdict.REPEAT and attempts % candidates == 0):
+                    pause = backoff.next()
+                    remaining = self._remaining(deadline)
+                    await members.pause(pause if remaining is None else min(pause, remaining))
+        except errors.ClientError as error:
+            if unsettled:
+                error.definite = False
+            raise
 
     def _failure(
         self, cause: grpc.aio.AioRpcError, rpc: Rpc[Any, Any], connection: Connection
