@@ -31,7 +31,9 @@ async def voter_and_learner() -> AsyncIterator[tuple[EtcdServer, EtcdServer]]:
 
 
 async def _served(channel: Channel, learner: EtcdServer) -> None:
-    while not await _serves(channel, learner):
+    while True:
+        if await _serves(channel, learner):
+            return
         await asyncio.sleep(0.05)
 
 
