@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from etcd_channel import ResponseHeader, RevisionCompactedError, Service
-from etcd_channel.arguments import check_bytes, check_flag, check_key
+from etcd_channel.arguments import check_bytes, check_key
 from etcd_kv._compaction import with_compacted_revision
 from etcd_kv.pb import kv_pb2 as pb
 from etcd_kv.requests import (
@@ -15,6 +15,7 @@ from etcd_kv.requests import (
     checked_range,
     compaction_request,
     delete_request,
+    get_request,
     put_request,
     range_request,
 )
@@ -65,10 +66,7 @@ class KVClient(Service):
         Raises `RevisionCompactedError` and `FutureRevisionError` for a revision that the
         server has no more, or not yet.
         """
-        request = range_request(check_key("key", key), options=options)
-        if serializable is not False:
-            request.serializable = check_flag("serializable", serializable)
-        response = await self._range(request, timeout)
+        response = await self._range(get_request(key, serializable, options), timeout)
         for keyvalue in response.kvs:
             return Get(response.header, keyvalue)
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final, Protocol, TypedDict
 
 from etcd_channel import prefix_range_end
@@ -27,6 +27,7 @@ __all__ = [
     "checked_range",
     "compaction_request",
     "delete_request",
+    "get_request",
     "lease_id",
     "put_request",
     "range_request",
@@ -107,7 +108,21 @@ _NUMBERS: Final = (
     "max_create_revision",
 )
 _FLAGS: Final = ("keys_only", "count_only", "serializable")
-_OPTIONS: Final = frozenset((*_NUMBERS, *_FLAGS))
+_RANGE_OPTIONS: Final = frozenset((*_NUMBERS, *_FLAGS))
+# Of one key there is nothing to limit; counted instead of returned it would look missing.
+_GET_OPTIONS: Final = _RANGE_OPTIONS - {"limit", "count_only"}
+
+
+def get_request(
+    key: bytes, serializable: bool = False, options: Mapping[str, Any] | None = None
+) -> pb.RangeRequest:
+    """Build a read of one key. `options` are those of `GetOptions`."""
+    request = pb.RangeRequest(key=check_key("key", key))
+    if serializable is not False:
+        request.serializable = check_flag("serializable", serializable)
+    if options:
+        _apply(request, options, _GET_OPTIONS)
+    return request
 
 
 def range_request(
@@ -118,9 +133,9 @@ def range_request(
     sort_target: str | None = "key",
     options: Mapping[str, Any] | None = None,
 ) -> pb.RangeRequest:
-    """Build a read of a key, or of the range up to `range_end`, both checked already.
+    """Build a read of the range up to `range_end`, or of a key, both checked already.
 
-    `options` are those of `RangeOptions`; one that is unknown is a `TypeError`.
+    `options` are those of `RangeOptions`.
     """
     request = pb.RangeRequest(key=key, range_end=range_end)
     if sort_order is not None:
@@ -130,21 +145,26 @@ def range_request(
         check_choice("sort_target", sort_target, ("key", "version", "create", "mod", "value"))
         request.sort_target = _SORT_TARGETS[sort_target]
     if options:
-        unknown = options.keys() - _OPTIONS
-        if unknown:
-            raise TypeError(
-                f"unexpected keyword argument {min(unknown)!r}: a range takes"
-                f" {', '.join(sorted(_OPTIONS))}"
-            )
-        for name in _NUMBERS:
-            number = options.get(name)
-            if number is not None:
-                setattr(request, name, check_int(name, number))
-        for name in _FLAGS:
-            flag = options.get(name)
-            if flag is not None:
-                setattr(request, name, check_flag(name, flag))
+        _apply(request, options, _RANGE_OPTIONS)
     return request
+
+
+def _apply(request: pb.RangeRequest, options: Mapping[str, Any], known: Set[str]) -> None:
+    """Set the options that were given; one that is unknown is a `TypeError`."""
+    unknown = options.keys() - known
+    if unknown:
+        raise TypeError(
+            f"unexpected keyword argument {min(unknown)!r}: what can be asked for is"
+            f" {', '.join(sorted(known))}"
+        )
+    for name in _NUMBERS:
+        number = options.get(name)
+        if number is not None:
+            setattr(request, name, check_int(name, number))
+    for name in _FLAGS:
+        flag = options.get(name)
+        if flag is not None:
+            setattr(request, name, check_flag(name, flag))
 
 
 def put_request(
