@@ -6,6 +6,7 @@ not in it, of a newer server say, falls back to its status code.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import grpc
@@ -134,6 +135,8 @@ BY_MESSAGE: Final[dict[grpc.StatusCode, dict[str, type[errors.ClientError]]]] = 
     },
 }
 
+_TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
+
 # A watch is refused by a text alone, without a status code.
 _BY_WORDS: Final[dict[str, tuple[grpc.StatusCode, type[errors.ClientError]]]] = {
     words: (code, kind) for code, kinds in BY_MESSAGE.items() for words, kind in kinds.items()
@@ -145,8 +148,9 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
     exact = BY_MESSAGE.get(code, {}).get(message)
     if exact is not None:
         return exact
-    # gRPC's own limit on what a server receives stands before etcd's check.
-    if code is _Code.RESOURCE_EXHAUSTED and "message larger than max" in message:
+    # gRPC's own limits on a request stand before etcd's check. Not so its limits on what is
+    # received here: then the request was carried out.
+    if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
         return errors.RequestTooLargeError
     if code is _Code.UNAVAILABLE and "handshake failed" in message.lower():
         return errors.TLSHandshakeError

@@ -81,7 +81,11 @@ def to_client_error(
     code = error.code()
     message = error.details() or code.name.lower().replace("_", " ")
     kind = error_class(code, message)
-    definite = True if code is grpc.StatusCode.UNAVAILABLE and _never_sent(message) else None
+    definite: bool | None = None
+    if code is grpc.StatusCode.UNAVAILABLE and _never_sent(message):
+        definite = True
+    elif kind is errors.ClientError:
+        definite = False  # a code that etcd's own errors never have says nothing
     if code is grpc.StatusCode.UNIMPLEMENTED:
         message = f"{message}; {rpc.name} needs etcd {rpc.since} or later"
     made: errors.ClientError

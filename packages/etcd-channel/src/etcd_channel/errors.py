@@ -125,6 +125,8 @@ class ClientError(Exception):
     def __str__(self) -> str:
         if self.method is None:
             return self.message
+        if self.endpoint is None:
+            return f"{self.message} ({self.method})"
         return f"{self.message} ({self.method} at {self.endpoint})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -207,6 +209,9 @@ class NotFoundError(ClientError):
 class ResourceExhaustedError(ClientError):
     """The server or the connection is at one of its limits (RESOURCE_EXHAUSTED)."""
 
+    # Also a response that was larger than the channel's options let in.
+    _definite = False
+
 
 class PermissionDeniedError(ClientError):
     """The user may not do this (PERMISSION_DENIED)."""
@@ -288,9 +293,13 @@ class FutureRevisionError(OutOfRangeError):
 class NoSpaceError(ResourceExhaustedError):
     """The database is at its quota (`--quota-backend-bytes`): only reads and deletes go on."""
 
+    _definite = True
+
 
 class TooManyRequestsError(ResourceExhaustedError):
     """The server is behind with what it was sent, and took no more."""
+
+    _definite = True
 
 
 # Leases and watches ------------------------------------------------------------------
