@@ -10,6 +10,7 @@ One file serves every Python from 3.10 on, by environment markers.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,10 @@ def compile_constraints(*, upgrade: bool) -> str:
         command += ["--no-header", "--no-annotate", "--output-file", str(output), str(own)]
         command += [str(ROOT / "requirements" / name) for name in INPUTS]
         command += [f"--no-emit-package={name}" for name in packages()]
-        subprocess.run(command, check=True)
+        # Wheels that one machine has beside its index must not decide for all.
+        beside = {"UV_INDEX", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"}
+        variables = {name: value for name, value in os.environ.items() if name not in beside}
+        subprocess.run(command, env=variables, check=True)
         return output.read_text(encoding="utf-8")
 
 
