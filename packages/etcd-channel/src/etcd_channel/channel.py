@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import warnings
@@ -44,6 +45,11 @@ DEFAULT_CONNECT_TIMEOUT = 3.0
 # Renewals of a token within one call: users may be changed while it is under way, but a
 # server that refuses every token that it made is not to be asked for ever.
 _MOST_RENEWALS = 5
+
+# Seconds that close() waits for what cancelled calls left to be cleaned up.
+_CLEANING_TIME = 1.0
+
+_log = logging.getLogger("etcd_channel")
 
 
 class Channel:
@@ -106,6 +112,7 @@ class Channel:
         self._reconnects = 0
         self._streams: set[Stream[Any, Any]] = set()
         self._shared: dict[Callable[[Channel], Any], Any] = {}
+        self._cleaning: set[asyncio.Task[object]] = set()
         _channels.add(self)
 
     def _make_tokens(self, username: object, password: object) -> Tokens | None:
@@ -193,8 +200,16 @@ class Channel:
         """End all streams and connections; safe to call twice, and while calls are under way.
 
         Those end in `ClientClosedError`. Nothing stays behind: no task, no connection.
-        A channel that was closed stays closed.
+        A channel that was closed stays closed. It takes up to a second where calls were
+        cancelled just before, and what they left is still to be cleaned up.
         """
+        try:
+            if self._cleaning and self._loop is asyncio.get_running_loop():
+                await asyncio.wait(self._cleaning, timeout=_CLEANING_TIME)
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         loop, self._loop = self._loop, None
         if self._unusable is not None:
             return
@@ -204,6 +219,10 @@ class Channel:
         if loop is not asyncio.get_running_loop():
             # What is left belongs to a loop that cannot be waited for from here.
             raise errors.WrongEventLoopError("the channel belongs to another event loop")
+        for task in self._cleaning:
+            task.cancel()
+        if self._cleaning:
+            await asyncio.wait(self._cleaning)
         for stream in tuple(self._streams):
             await stream.close()
         if self._tokens is not None:
@@ -370,6 +389,25 @@ class Channel:
         if make not in self._shared:
             self._shared[make] = make(self)
         return cast("T", self._shared[make])
+
+    def clean_up(self, work: Coroutine[Any, Any, object]) -> None:
+        """Carry out `work` although the call that it is for has ended, or was cancelled.
+
+        For what must not be left behind then, a lease say. The work is the channel's own
+        from here on: `close` gives it a second to end, then cancels it. An error of it is
+        logged.
+        """
+        task = asyncio.create_task(work, name="etcd clean-up")
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaned)
+
+    def _cleaned(self, task: asyncio.Task[object]) -> None:
+        self._cleaning.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, errors.ClientError):
+            _log.warning("cleaning up after a call failed: %s", error)
+        elif error is not None:
+            _log.error("cleaning up failed by an error of the client", exc_info=error)
 
     def _count_reconnect(self, reconnect: Reconnect) -> None:
         self._reconnects += 1
