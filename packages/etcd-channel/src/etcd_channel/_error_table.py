@@ -135,6 +135,28 @@ BY_MESSAGE: Final[dict[grpc.StatusCode, dict[str, type[errors.ClientError]]]] = 
     },
 }
 
+# What etcd 3.4 and 3.5 send against their own list: a learner's refusal with another code,
+# and what their maintenance service says of who calls without any.
+_OFF_THE_LIST: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
+    (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
+        errors.NotSupportedForLearnerError
+    ),
+    (_Code.UNKNOWN, "auth: invalid auth token"): errors.InvalidAuthTokenError,
+    (_Code.UNKNOWN, "auth: permission denied"): errors.PermissionDeniedError,
+    (_Code.UNKNOWN, "auth: revision in header is old"): errors.AuthOldRevisionError,
+    (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
+}
+
+# What etcd 3.4 and 3.5 send beside that list, or against it.
+_UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
+    (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
+        errors.NotSupportedForLearnerError
+    ),
+    (_Code.UNKNOWN, "auth: authentication failed, password was given for no password user"): (
+        errors.AuthFailedError
+    ),
+}
+
 _TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
 
 # A watch is refused by a text alone, without a status code.
@@ -145,7 +167,7 @@ _BY_WORDS: Final[dict[str, tuple[grpc.StatusCode, type[errors.ClientError]]]] = 
 
 def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]:
     """Find the class for what a server said; `ClientError` itself for an unknown code."""
-    exact = BY_MESSAGE.get(code, {}).get(message)
+    exact = BY_MESSAGE.get(code, {}).get(message) or _UNLISTED.get((code, message))
     if exact is not None:
         return exact
     # gRPC's own limits on a request stand before etcd's check. Not so its limits on what is
@@ -154,10 +176,7 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
         return errors.RequestTooLargeError
     if code is _Code.UNAVAILABLE and "handshake failed" in message.lower():
         return errors.TLSHandshakeError
-    # etcd 3.4 and 3.5 send it with this code, against the list.
-    if code is _Code.UNAVAILABLE and message == "etcdserver: rpc not supported for learner":
-        return errors.NotSupportedForLearnerError
-    return BY_CODE.get(code, errors.ClientError)
+    return _OFF_THE_LIST.get((code, message)) or BY_CODE.get(code, errors.ClientError)
 
 
 def error_from_words(words: str, *, method: str | None = None) -> errors.ClientError | None:
