@@ -8,9 +8,10 @@ by NUL:
     run LOG CWD ARG0 ARG1 …   start the program, its output appended to LOG
     signal NUMBER             send it a signal, if it still runs
 
-Events on stdout are lines: `started PID`, `exited STATUS` (negative for a signal). When stdin
-ends, which it does however the test run dies, or when the parent is no longer the parent (a fork
-of the test run may hold the pipe open), the program is killed and DIRECTORY removed.
+Events on stdout are lines: `started PID`, `stopped PID`, `continued PID`, `exited STATUS` (negative
+for a signal). When stdin ends, which it does however the test run dies, or when the parent is no
+longer the parent (a fork of the test run may hold the pipe open), the program is killed and
+DIRECTORY removed.
 """
 
 from __future__ import annotations
@@ -43,11 +44,17 @@ def main(directory: str, parent: int) -> None:
             ready, _, _ = select.select([0, wakeup], [], [], _LOOK_AT_PARENT_EVERY)
             if wakeup in ready:
                 os.read(wakeup, 4096)
-                if child is not None:
-                    reaped, status = os.waitpid(child, os.WNOHANG)
-                    if reaped:
-                        child = None
+                while child is not None:
+                    changed, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+                    if not changed:
+                        break
+                    if os.WIFSTOPPED(status):
+                        tell(f"stopped {child}")
+                    elif os.WIFCONTINUED(status):
+                        tell(f"continued {child}")
+                    else:
                         tell(f"exited {os.waitstatus_to_exitcode(status)}")
+                        child = None
             if 0 in ready:
                 piece = os.read(0, 65536)
                 if not piece:

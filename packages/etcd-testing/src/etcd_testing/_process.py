@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import EtcdTestingError
@@ -36,6 +36,7 @@ class GuardedProcess:
         """The program's process id, None while it does not run."""
         self.returncode: int | None = None
         """How the last program ended, negative for a signal; None before that."""
+        self._stopped = False
         self._directory = directory
         self._starting = False
         self._events = b""
@@ -70,14 +71,30 @@ class GuardedProcess:
         self._poll()
         return self._starting or self.pid is not None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the program is there, and frozen by SIGSTOP."""
+        self._poll()
+        return self._stopped
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the program has ended."""
         self._send("signal", str(int(number)))
 
     async def ended(self, timeout: float) -> bool:
         """Wait for the program to end, for `timeout` seconds at most; say whether it has."""
+        return await self._until(lambda: not self.running, timeout)
+
+    async def freeze(self, frozen: bool, timeout: float = 10.0) -> bool:
+        """Send SIGSTOP or SIGCONT and wait for the effect; whether the program is so now."""
+        self.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+        await self._until(lambda: self.stopped == frozen or not self.running, timeout)
+        return self.running and self.stopped == frozen
+
+    @staticmethod
+    async def _until(condition: Callable[[], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
-        while self.running:
+        while not condition():
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(_PAUSE)
@@ -88,11 +105,8 @@ class GuardedProcess:
         # First of all, and without an await: even a cancelled close has let the guard go.
         with contextlib.suppress(OSError):
             self._stdin.close()
-        deadline = time.monotonic() + timeout
-        while self._popen.poll() is None:
-            if time.monotonic() > deadline:
-                raise EtcdTestingError(f"the guard of {self._directory} does not end")
-            await asyncio.sleep(_PAUSE)
+        if not await self._until(lambda: self._popen.poll() is not None, timeout):
+            raise EtcdTestingError(f"the guard of {self._directory} does not end")
         self._poll()
         self._stdout.close()
 
@@ -121,9 +135,12 @@ class GuardedProcess:
                     event, number = line.split()
                     if event == b"started":
                         self._starting, self.pid = False, int(number)
-                    else:
+                    elif event == b"exited":
                         self._gone(int(number))
+                    else:
+                        self._stopped = event == b"stopped"
 
     def _gone(self, status: int) -> None:
         if self._starting or self.pid is not None:
-            self._starting, self.pid, self.returncode = False, None, status
+            self._starting = self._stopped = False
+            self.pid, self.returncode = None, status

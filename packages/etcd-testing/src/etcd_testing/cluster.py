@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ class EtcdCluster:
         try:
             for member in self.members:
                 await member.start(wait=False)
-            await asyncio.gather(*(member.wait_healthy() for member in self.members))
+            await _all_or_none(member.wait_healthy() for member in self.members)
         except BaseException:
             await asyncio.gather(*(member.kill() for member in self.members))
             raise
@@ -86,16 +87,17 @@ class EtcdCluster:
         await self.close()
 
     async def leader(self, *, timeout: float = 10.0) -> EtcdServer:
-        """The member that leads; waits until one that runs says that it does.
+        """The member that leads; waits until there is one that a majority follows.
 
         A member that is paused is not asked. Raises TimeoutError after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
-            leading = [member for member, leads in await self._ask_for_leader() if leads]
-            # Two may think so for a moment, while a deposed one has not heard of it.
-            if len(leading) == 1:
-                return leading[0]
+            asked = [member for member in self.members if member.running and not member.paused]
+            leading = await asyncio.gather(*(_leads(member) for member in asked))
+            for member, leads in zip(asked, leading, strict=True):
+                if leads:
+                    return member
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no leader after {timeout} s: {self.members}")
             await asyncio.sleep(_PAUSE)
@@ -123,17 +125,6 @@ class EtcdCluster:
         self.members.remove(member)
         await member.close()
 
-    async def _ask_for_leader(self) -> list[tuple[EtcdServer, bool]]:
-        async def leads(member: EtcdServer) -> tuple[EtcdServer, bool]:
-            try:
-                metrics = await member.metrics(timeout=1.0)
-            except OSError:
-                return member, False
-            return member, metrics.get("etcd_server_is_leader") == 1
-
-        asked = [member for member in self.members if member.running and not member.paused]
-        return await asyncio.gather(*(leads(member) for member in asked))
-
     def _all_members(self) -> str:
         return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
 
@@ -145,3 +136,24 @@ class EtcdCluster:
             member.share_tls(self.members[0])
         self.members.append(member)
         return member
+
+
+async def _all_or_none(work: Iterable[Coroutine[object, object, None]]) -> None:
+    # A gather that fails leaves the rest running; and a TaskGroup has only Python 3.11.
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _leads(member: EtcdServer) -> bool:
+    try:
+        metrics = await member.metrics(timeout=1.0)
+    except OSError:
+        return False
+    # A deposed leader says that it is one until it hears of the other; what it can no longer do is
+    # the linearizable read that /health stands for.
+    return metrics.get("etcd_server_is_leader") == 1 and await member.healthy()

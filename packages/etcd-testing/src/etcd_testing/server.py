@@ -128,7 +128,6 @@ class EtcdServer:
         self._directory: Path | None = None
         self._process: GuardedProcess | None = None
         self._closed = False
-        self._paused = False
         self._root: str | None = None
 
     # Where it is.
@@ -225,8 +224,8 @@ class EtcdServer:
 
     @property
     def paused(self) -> bool:
-        """Whether the process is there and was paused."""
-        return self._paused and self.running
+        """Whether the process is there and frozen."""
+        return self._process is not None and self._process.stopped
 
     @property
     def returncode(self) -> int | None:
@@ -270,27 +269,27 @@ class EtcdServer:
         if self.running:
             raise EtcdTestingError(f"{self.name} runs already")
         command = self._command()
-        self._paused = False
         # A killed server leaves its socket file, and the next would find the address in use.
         (self.directory / _UNIX_NAME).unlink(missing_ok=True)
         cwd = self.directory if self._unix_socket else None
         self._process_or_error().run(command, log=self._log_path, cwd=cwd)
-        if wait:
-            await self.wait_healthy()
-
-    async def wait_healthy(self) -> None:
-        """Wait for a started process to be healthy; raises as `start` does."""
+        if not wait:
+            return
         try:
-            await self._wait_healthy(self._process_or_error())
+            await self.wait_healthy()
         except BaseException:
-            self._signal(signal.SIGKILL)
+            await self.kill()
             raise
 
-    async def _wait_healthy(self, process: GuardedProcess) -> None:
+    async def wait_healthy(self) -> None:
+        """Wait for a process that was started, or resumed, to be healthy.
+
+        Raises `StartError` as `start` does, but lets the process be.
+        """
         deadline = time.monotonic() + self.start_timeout
         while not await self.healthy():
-            if not process.running:
-                raise self._start_error(f"ended with status {process.returncode}")
+            if not self.running:
+                raise self._start_error(f"does not run (status {self.returncode})")
             if time.monotonic() > deadline:
                 raise self._start_error(f"was not healthy after {self.start_timeout} s")
             await asyncio.sleep(_HEALTH_PAUSE)
@@ -301,8 +300,7 @@ class EtcdServer:
         Returns when it has ended; at once when it does not run.
         """
         self._signal(signal.SIGTERM)
-        if self._paused:
-            self.resume()
+        self._signal(signal.SIGCONT)  # Should it be paused: it could not even hear of SIGTERM.
         if self._process is not None and not await self._process.ended(timeout):
             await self.kill()
 
@@ -311,19 +309,21 @@ class EtcdServer:
         self._signal(signal.SIGKILL)
         if self._process is not None and not await self._process.ended(10.0):
             raise EtcdTestingError(f"{self.name} (pid {self.pid}) survives SIGKILL")
-        self._paused = False
 
-    def pause(self) -> None:
-        """Freeze the process with SIGSTOP: connections stay, nothing is answered."""
-        if not self.running:
+    async def pause(self) -> None:
+        """Freeze the process with SIGSTOP: connections stay, nothing is answered.
+
+        Returns when it is frozen. Raises `EtcdTestingError` when it does not run.
+        """
+        if not self.running or not await self._process_or_error().freeze(True):
             raise EtcdTestingError(f"{self.name} does not run and cannot be paused")
-        self._signal(signal.SIGSTOP)
-        self._paused = True
 
-    def resume(self) -> None:
-        """Let a paused process go on, by SIGCONT."""
-        self._signal(signal.SIGCONT)
-        self._paused = False
+    async def resume(self) -> None:
+        """Let a paused process go on, by SIGCONT. Raises as `pause` does."""
+        if not self.paused:
+            return
+        if not await self._process_or_error().freeze(False):
+            raise EtcdTestingError(f"{self.name} does not run and cannot be resumed")
 
     async def restart(self, *, wait: bool = True) -> None:
         """Stop the process if it runs, and start it with the same ports and data."""
@@ -341,7 +341,7 @@ class EtcdServer:
         """
         program = find_binary("etcdctl", bin_dir=self._bin_dir)
         return await run_etcdctl(
-            program, args, env=self._etcdctl_environment(user), stdin=stdin, timeout=timeout
+            program, args, env=self._etcdctl_environment(args, user), stdin=stdin, timeout=timeout
         )
 
     def etcdctl_session(self, *args: str, user: str | None = None) -> EtcdctlSession:
@@ -350,7 +350,7 @@ class EtcdServer:
         `async with server.etcdctl_session("lock", "name") as session:`, see `EtcdctlSession`.
         """
         program = find_binary("etcdctl", bin_dir=self._bin_dir)
-        return EtcdctlSession(program, args, env=self._etcdctl_environment(user))
+        return EtcdctlSession(program, args, env=self._etcdctl_environment(args, user))
 
     async def enable_auth(self, root_password: str = "root") -> None:
         """Make the user root and turn authentication on; `etcdctl` is root from then on."""
@@ -468,20 +468,25 @@ class EtcdServer:
         ttl = 300 if self._auth_token_ttl is None else self._auth_token_ttl
         return f"jwt,priv-key={secret},sign-method=HS256,ttl={ttl}s"
 
-    def _etcdctl_environment(self, user: str | None) -> dict[str, str]:
+    def _etcdctl_environment(self, args: Sequence[str], user: str | None) -> dict[str, str]:
         # By the environment, not as flags: a password is seen by nobody who lists processes.
-        environment = {
+        settings = {"endpoints": self.url, "user": user or self._root}
+        if self.tls is not None:
+            settings["cacert"] = str(self.tls.ca)
+            if self.tls.client_cert is not None and self._client_cert_auth:
+                settings["cert"] = str(self.tls.client_cert)
+                settings["key"] = str(self.tls.client_key)
+        # A flag of the caller's own wins; etcdctl refuses one that is in the environment as well.
+        flagged = {arg[2:].partition("=")[0] for arg in args if arg.startswith("--")}
+        return {
             **self._environment(),
             "ETCDCTL_API": "3",
-            "ETCDCTL_ENDPOINTS": self.url,
-            "ETCDCTL_USER": user or self._root or "",
+            **{
+                f"ETCDCTL_{flag.upper()}": value
+                for flag, value in settings.items()
+                if value and flag not in flagged
+            },
         }
-        if self.tls is not None:
-            environment["ETCDCTL_CACERT"] = str(self.tls.ca)
-            if self.tls.client_cert is not None and self._client_cert_auth:
-                environment["ETCDCTL_CERT"] = str(self.tls.client_cert)
-                environment["ETCDCTL_KEY"] = str(self.tls.client_key)
-        return {name: value for name, value in environment.items() if value}
 
     def _environment(self) -> dict[str, str]:
         environment = {

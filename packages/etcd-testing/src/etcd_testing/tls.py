@@ -62,7 +62,8 @@ class TLSFiles:
         directory.mkdir(parents=True, exist_ok=True)
         authority = trustme.CA()
         server = authority.issue_cert(*hosts)
-        client = authority.issue_cert(common_name=client_name)
+        # Never without a host: Go refuses a certificate with an empty list of names.
+        client = authority.issue_cert("localhost", common_name=client_name)
         paths = {name: directory / f"{name}.pem" for name in _PARTS}
         authority.cert_pem.write_to_path(str(paths["ca"]))
         for side, issued in (("server", server), ("client", client)):

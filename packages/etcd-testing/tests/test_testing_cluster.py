@@ -1,0 +1,109 @@
+"""Clusters: their leader, the loss of members, members that join."""
+
+from __future__ import annotations
+
+import pytest
+
+from etcd_testing import EtcdCluster, EtcdServer, EtcdTestingError, StartError
+
+
+async def test_three_members_elect_one_leader_and_share_their_data() -> None:
+    async with EtcdCluster(3) as cluster:
+        leader = await cluster.leader()
+        followers = await cluster.followers()
+        assert leader in cluster.members
+        assert {id(member) for member in cluster.members} == {
+            id(member) for member in (leader, *followers)
+        }
+        assert cluster.endpoints == [member.endpoint for member in cluster.members]
+        await cluster[0].etcdctl("put", "k", "shared")
+        for member in cluster.members:
+            assert await member.etcdctl("get", "--print-value-only", "k") == "shared\n"
+        directories = [member.directory for member in cluster.members]
+    assert not any(directory.exists() for directory in directories)
+    assert not any(member.running for member in cluster.members)
+
+
+async def test_a_killed_leader_is_succeeded_and_comes_back_as_a_member() -> None:
+    async with EtcdCluster(3) as cluster:
+        old = await cluster.leader()
+        await old.kill()
+        new = await cluster.leader()
+        assert new is not old
+        await new.etcdctl("put", "k", "without the old")
+        await old.start()
+        assert await old.etcdctl("get", "--print-value-only", "k") == "without the old\n"
+
+
+async def test_a_paused_leader_is_succeeded() -> None:
+    async with EtcdCluster(3) as cluster:
+        old = await cluster.leader()
+        await old.pause()
+        assert await cluster.leader() is not old
+        assert old not in await cluster.followers()
+        await old.resume()
+        await old.wait_healthy()
+
+
+async def test_without_a_majority_there_is_no_leader() -> None:
+    async with EtcdCluster(3) as cluster:
+        await cluster[0].kill()
+        await cluster[1].kill()
+        with pytest.raises(TimeoutError, match="no leader"):
+            await cluster.leader(timeout=0.5)
+        await cluster[0].restart()
+        assert await cluster.leader() in (cluster[0], cluster[2])
+
+
+async def test_a_member_joins_as_a_learner_and_leaves() -> None:
+    # Else etcd wants a new member to be active for five seconds before the next change.
+    async with EtcdCluster(1, args=["--strict-reconfig-check=false"]) as cluster:
+        await cluster[0].etcdctl("put", "k", "before it came")
+        member = cluster.new_member("learner")
+        await cluster[0].etcdctl(
+            "member", "add", "learner", "--learner", f"--peer-urls={member.peer_url}"
+        )
+        await member.start()
+        listed = await cluster[0].etcdctl("member", "list")
+        line = next(line for line in listed.splitlines() if "learner" in line)
+        assert line.endswith("true")
+        assert (await member.metrics())["etcd_server_is_learner"] == 1
+        assert await cluster.leader() is cluster[0]
+
+        member_id = line.partition(",")[0]
+        await cluster[0].etcdctl("member", "promote", member_id)
+        assert await member.etcdctl("get", "--print-value-only", "k") == "before it came\n"
+        await cluster[0].etcdctl("member", "remove", member_id)
+        await cluster.discard(member)
+        assert len(cluster) == 1
+        with pytest.raises(EtcdTestingError, match="no member"):
+            await cluster.discard(member)
+
+
+async def test_members_share_one_authority() -> None:
+    async with EtcdCluster(2, tls=True, client_cert_auth=True) as cluster:
+        assert cluster[0].tls == cluster[1].tls
+        endpoints = ",".join(member.url for member in cluster.members)
+        await cluster[1].etcdctl(f"--endpoints={endpoints}", "put", "k", "v")
+
+
+async def test_a_cluster_that_cannot_start_leaves_no_member() -> None:
+    cluster = EtcdCluster(2, args=["--no-such-flag"])
+    with pytest.raises(StartError, match="no-such-flag"):
+        async with cluster:
+            pass
+    assert not any(member.running for member in cluster.members)
+
+
+async def test_options_that_members_cannot_share_are_errors() -> None:
+    with pytest.raises(ValueError, match="size"):
+        EtcdCluster(0)
+    with pytest.raises(ValueError, match="client_port"):
+        EtcdCluster(2, client_port=23790)
+
+
+async def test_a_member_is_an_ordinary_server() -> None:
+    async with EtcdCluster(1) as cluster:
+        assert isinstance(cluster[0], EtcdServer)
+        await cluster[0].restart()
+        assert await cluster.leader() is cluster[0]
