@@ -135,19 +135,8 @@ BY_MESSAGE: Final[dict[grpc.StatusCode, dict[str, type[errors.ClientError]]]] = 
     },
 }
 
-# What etcd 3.4 and 3.5 send against their own list: a learner's refusal with another code,
-# and what their maintenance service says of who calls without any.
-_OFF_THE_LIST: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
-    (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
-        errors.NotSupportedForLearnerError
-    ),
-    (_Code.UNKNOWN, "auth: invalid auth token"): errors.InvalidAuthTokenError,
-    (_Code.UNKNOWN, "auth: permission denied"): errors.PermissionDeniedError,
-    (_Code.UNKNOWN, "auth: revision in header is old"): errors.AuthOldRevisionError,
-    (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
-}
-
-# What etcd 3.4 and 3.5 send beside that list, or against it.
+# What etcd 3.4 and 3.5 send beside that list, or against it: a learner's refusal with another
+# code, what their maintenance service says of who calls, a password for a user without one.
 _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
     (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
         errors.NotSupportedForLearnerError
@@ -155,6 +144,10 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "auth: authentication failed, password was given for no password user"): (
         errors.AuthFailedError
     ),
+    (_Code.UNKNOWN, "auth: invalid auth token"): errors.InvalidAuthTokenError,
+    (_Code.UNKNOWN, "auth: permission denied"): errors.PermissionDeniedError,
+    (_Code.UNKNOWN, "auth: revision in header is old"): errors.AuthOldRevisionError,
+    (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
 }
 
 _TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
@@ -176,7 +169,7 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
         return errors.RequestTooLargeError
     if code is _Code.UNAVAILABLE and "handshake failed" in message.lower():
         return errors.TLSHandshakeError
-    return _OFF_THE_LIST.get((code, message)) or BY_CODE.get(code, errors.ClientError)
+    return BY_CODE.get(code, errors.ClientError)
 
 
 def error_from_words(words: str, *, method: str | None = None) -> errors.ClientError | None:
