@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, overload
+from typing import Any, ClassVar, overload
 
 from etcd_channel import KeyValue, Record, ResponseHeader
 from etcd_channel.pb import common_pb2
@@ -21,8 +21,13 @@ class Get(KeyValue):
     header: ResponseHeader
     """Who answered, and at which revision."""
 
-    def __init__(self, header: common_pb2.ResponseHeader, keyvalue: common_pb2.KeyValue) -> None:
-        self.header = ResponseHeader(header)
+    def __init__(
+        self,
+        header: common_pb2.ResponseHeader | ResponseHeader,
+        keyvalue: common_pb2.KeyValue,
+    ) -> None:
+        # The gets of one transaction share theirs.
+        self.header = header if type(header) is ResponseHeader else ResponseHeader(header)
         super().__init__(keyvalue)
 
 
@@ -34,9 +39,19 @@ class _KeyValues:
     """
 
     __slots__ = ("_messages",)
+    _fields: ClassVar[tuple[str, ...]]
 
     def __init__(self, messages: Sequence[common_pb2.KeyValue]) -> None:
         self._messages = messages
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _KeyValues) or type(other) is not type(self):
+            return NotImplemented
+        same = all(getattr(self, name) == getattr(other, name) for name in self._fields)
+        return same and list(self._messages) == list(other._messages)
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self._fields))
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -66,7 +81,7 @@ class GetRange(_KeyValues):
     number was asked for. `len` is the number of keys that were returned.
     """
 
-    __slots__ = ("count", "header", "more")
+    __slots__ = _fields = ("header", "count", "more")
 
     header: ResponseHeader
     """Who answered, and at which revision."""
@@ -94,6 +109,9 @@ class GetRange(_KeyValues):
 
     def __bool__(self) -> bool:
         return self.count > 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GetRange, (self.header, list(self._messages), self.more, self.count)
 
     def __repr__(self) -> str:
         return (
@@ -148,7 +166,7 @@ class DeleteRange(_KeyValues):
     It is true if any key was deleted. `len` is the number of keys that were returned.
     """
 
-    __slots__ = ("deleted", "header")
+    __slots__ = _fields = ("header", "deleted")
 
     header: ResponseHeader
     """Who answered; its revision is that of the deletion, if there was one."""
@@ -173,6 +191,9 @@ class DeleteRange(_KeyValues):
     def __bool__(self) -> bool:
         return self.deleted > 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DeleteRange, (self.header, self.deleted, list(self._messages))
+
     def __repr__(self) -> str:
         return (
             f"DeleteRange(revision={self.header.revision}, deleted={self.deleted},"
@@ -180,7 +201,11 @@ class DeleteRange(_KeyValues):
         )
 
 
-class TransactionResult(tuple[bool, "list[list[tuple[bytes, Get]] | pb.ResponseOp]"]):
+TransactionResponse = list[tuple[bytes, Get]] | pb.ResponseOp
+"""The response to one operation."""
+
+
+class TransactionResult(tuple[bool, list[TransactionResponse]]):
     """A pair, as documented: whether the compares held, and a response for each operation.
 
     The response to a get is a list of `(value, Get)`; to a put, a delete or a nested
@@ -189,19 +214,12 @@ class TransactionResult(tuple[bool, "list[list[tuple[bytes, Get]] | pb.ResponseO
     """
 
     header: ResponseHeader
+    """Who answered, and the revision at which it was done."""
 
     def __new__(cls, response: pb.TxnResponse) -> TransactionResult:
-        responses: list[list[tuple[bytes, Get]] | pb.ResponseOp] = []
-        for op in response.responses:
-            if op.WhichOneof("response") == "response_range":
-                responses.append(
-                    [(kv.value, Get(response.header, kv)) for kv in op.response_range.kvs]
-                )
-            else:
-                responses.append(op)
-        made = super().__new__(cls, (response.succeeded, responses))
-        made.header = ResponseHeader(response.header)
-        return made
+        header = ResponseHeader(response.header)
+        responses = [_response(header, op) for op in response.responses]
+        return _transaction_result(response.succeeded, responses, header)
 
     @property
     def succeeded(self) -> bool:
@@ -209,6 +227,29 @@ class TransactionResult(tuple[bool, "list[list[tuple[bytes, Get]] | pb.ResponseO
         return self[0]
 
     @property
-    def responses(self) -> list[list[tuple[bytes, Get]] | pb.ResponseOp]:
+    def responses(self) -> list[TransactionResponse]:
         """A response for each operation, in their order."""
         return self[1]
+
+    def __repr__(self) -> str:
+        return (
+            f"TransactionResult(succeeded={self.succeeded}, revision={self.header.revision},"
+            f" responses={self.responses})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _transaction_result, (self.succeeded, self.responses, self.header)
+
+
+def _transaction_result(
+    succeeded: bool, responses: list[TransactionResponse], header: ResponseHeader
+) -> TransactionResult:
+    made = tuple.__new__(TransactionResult, (succeeded, responses))
+    made.header = header
+    return made
+
+
+def _response(header: ResponseHeader, op: pb.ResponseOp) -> TransactionResponse:
+    if op.WhichOneof("response") == "response_range":
+        return [(kv.value, Get(header, kv)) for kv in op.response_range.kvs]
+    return op
