@@ -42,9 +42,13 @@ DEFAULT_TIMEOUT = 10.0
 DEFAULT_CONNECT_TIMEOUT = 3.0
 """Seconds that a call may look for a member that answers."""
 
-# Renewals of a token within one call: users may be changed while it is under way, but a
-# server that refuses every token that it made is not to be asked for ever.
+# Renewals of a token within one call: a server that refuses every token that it made is not to
+# be asked for ever.
 _MOST_RENEWALS = 5
+
+# Refusals of one call because users or roles have changed again while it was under way. Whoever
+# changes hundreds of users at a stretch does nobody wrong, and neither does the caller.
+_MOST_OLD_REVISIONS = 100
 
 # Seconds that close() waits for what cancelled calls left to be cleaned up.
 _CLEANING_TIME = 1.0
@@ -355,11 +359,14 @@ class Channel:
             if begun or verdict is Verdict.RAISE or self._remaining(deadline) == 0:
                 raise failed
             if verdict is Verdict.RENEW:
-                if tokens is None or attempts > _MOST_RENEWALS:
+                if not _may_renew(failed, attempts, tokens):
                     raise failed
-                await self._within(deadline, rpc, tokens.renew(seen))
+                if attempts > 1:
+                    await self._pause(backoff, deadline)
+                if tokens is not None:
+                    await self._within(deadline, rpc, tokens.renew(seen))
             elif attempts % self._members.candidates(endpoint) == 0:
-                await self._members.pause(backoff.next())
+                await self._pause(backoff, deadline)
 
     def stream(
         self,
@@ -428,6 +435,8 @@ class Channel:
         # becomes of the sendings after it.
         unsettled = False
         backoff = Backoff()
+        # Short pauses: what was changed is changed, and a token is best when it is new.
+        renewing = Backoff(most=0.2)
         attempts = renewals = 0
         try:
             while True:
@@ -450,21 +459,20 @@ class Channel:
                 verdict = judge(rpc, failed)
                 if verdict is Verdict.RAISE or self._remaining(deadline) == 0:
                     raise failed
-                if verdict is Verdict.RENEW:
-                    renewals += 1
-                    if renewals > _MOST_RENEWALS:
-                        raise failed
-                    if tokens is not None:
-                        await self._within(deadline, rpc, tokens.renew(seen))
-                    elif not isinstance(failed, errors.AuthOldRevisionError):
-                        # Nobody gave a password, and only a user known by certificate can
-                        # do without.
-                        raise failed
                 # Another endpoint and the first new token are tried at once.
-                if renewals > 1 or (verdict is Verdict.REPEAT and attempts % candidates == 0):
-                    pause = backoff.next()
-                    remaining = self._remaining(deadline)
-                    await members.pause(pause if remaining is None else min(pause, remaining))
+                if verdict is Verdict.REPEAT:
+                    if attempts % candidates == 0:
+                        await self._pause(backoff, deadline)
+                    continue
+                renewals += 1
+                if not _may_renew(failed, renewals, tokens):
+                    raise failed
+                if renewals > 1:
+                    await self._pause(renewing, deadline)
+                    # What others fetched meanwhile may be old again.
+                    seen = tokens.fetched if tokens is not None else 0
+                if tokens is not None:
+                    await self._within(deadline, rpc, tokens.renew(seen))
         except errors.ClientError as error:
             if unsettled:
                 error.definite = False
@@ -494,6 +502,11 @@ class Channel:
         loop = self._loop
         return 0.0 if loop is None else max(deadline - loop.time(), 0.0)
 
+    async def _pause(self, backoff: Backoff, deadline: float | None) -> None:
+        pause = backoff.next()
+        remaining = self._remaining(deadline)
+        await self._members.pause(pause if remaining is None else min(pause, remaining))
+
     async def _within(
         self, deadline: float | None, rpc: Rpc[Any, Any], work: Coroutine[Any, Any, None]
     ) -> None:
@@ -513,6 +526,16 @@ class Channel:
         assert self._loop is not None
         deadline = self._loop.time() + self._timeout
         return await self._persevere(AUTHENTICATE, request, deadline, None, None)
+
+
+def _may_renew(refusal: errors.ClientError, renewals: int, tokens: Tokens | None) -> bool:
+    """Whether a call may be sent again after the server refused its token, if it had one.
+
+    A user known by certificate has none, and hears only of changes.
+    """
+    if isinstance(refusal, errors.AuthOldRevisionError):
+        return renewals <= _MOST_OLD_REVISIONS
+    return tokens is not None and renewals <= _MOST_RENEWALS
 
 
 if sys.version_info >= (3, 11):
