@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -38,3 +39,12 @@ def grant_lease(etcd_server: EtcdServer) -> GrantLease:
         return int(said.split()[1], 16)
 
     return grant
+
+
+@pytest.fixture(scope="module")
+def lone_server() -> Iterator[EtcdServer]:
+    """A server of a module's own, for tests that pause it, compact it or delete all its keys."""
+    server = EtcdServer()
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.close())

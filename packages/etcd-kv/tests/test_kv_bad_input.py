@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -310,29 +309,20 @@ async def test_what_is_no_timeout_is_refused_by_every_call(
 
 @pytest.mark.parametrize(("name", "call"), TIMED, ids=[name for name, _ in TIMED])
 async def test_every_call_ends_at_its_timeout_where_the_server_falls_silent(
-    silent_server: EtcdServer,
+    lone_server: EtcdServer,
     name: str,
     call: Callable[[KVClient, Any], Awaitable[object]],
 ) -> None:
-    async with Channel(silent_server.endpoint) as channel:
+    async with Channel(lone_server.endpoint) as channel:
         kv = KVClient(channel)
-        await silent_server.pause()
+        await lone_server.pause()
         try:
             with pytest.raises(ConnectionTimeoutError) as caught:
                 await call(kv, 0.1)
         finally:
-            await silent_server.resume()
+            await lone_server.resume()
         # It was sent, and nobody knows what became of it.
         assert not caught.value.definite
-
-
-@pytest.fixture(scope="module")
-def silent_server() -> Iterator[EtcdServer]:
-    """A server of these tests' own, which may be paused."""
-    server = EtcdServer()
-    asyncio.run(server.start())
-    yield server
-    asyncio.run(server.close())
 
 
 @pytest.mark.parametrize(("name", "call"), TIMED, ids=[name for name, _ in TIMED])
