@@ -9,6 +9,17 @@ from typing import Any
 import pytest
 
 
+def is_of_an_earlier_loop(report: dict[str, Any]) -> bool:
+    """Whether grpc handed an event of a loop that has been closed since to this test's loop.
+
+    grpc.aio has one queue of events for all loops of a process, and any loop may be woken for the
+    events of another. Each test has a loop of its own, so one can come late; it is nothing that
+    the test under way did.
+    """
+    late = isinstance(report.get("exception"), BlockingIOError | RuntimeError)
+    return late and "PollerCompletionQueue._handle_events" in str(report.get("message"))
+
+
 @pytest.fixture(autouse=True)
 async def no_task_outlives_its_test() -> AsyncIterator[None]:
     """Fails a test that leaves a task behind, or an exception that nobody retrieved.
@@ -28,6 +39,10 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
     here = asyncio.current_task()
     left = [task for task in asyncio.all_tasks() - before if task is not here and not task.done()]
     problems = [f"a task was left behind: {task!r}" for task in left]
-    problems += [f"{report.get('message')}: {report.get('exception')!r}" for report in reports]
+    problems += [
+        f"{report.get('message')}: {report.get('exception')!r}"
+        for report in reports
+        if not is_of_an_earlier_loop(report)
+    ]
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
