@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from etcd_channel import errors
-from etcd_channel._connection import Connection
+from etcd_channel._connection import Connection, settle
 from etcd_channel._judgement import Backoff, to_client_error
 from etcd_channel.endpoints import Endpoint, parse_endpoint
 from etcd_channel.rpc import Rpc
@@ -46,7 +46,8 @@ class Members:
         self.current = self._connections[self._position]
         # Members that calls addressed and that are none of the endpoints.
         self._others: dict[str, Connection] = {}
-        self._closed = asyncio.Event()
+        self._closed = False
+        self._pauses: set[asyncio.Future[None]] = set()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,16 +120,28 @@ class Members:
 
     async def pause(self, seconds: float) -> None:
         """Wait, unless the channel is closed meanwhile: then raise `ClientClosedError`."""
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        self._pauses.add(woken)
+        alarm = loop.call_later(seconds, _wake, woken)
         try:
-            await asyncio.wait_for(self._closed.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
-        raise errors.ClientClosedError("the channel was closed")
+            if not self._closed:
+                await woken
+        finally:
+            alarm.cancel()
+            self._pauses.discard(woken)
+        if self._closed:
+            raise errors.ClientClosedError("the channel was closed")
 
     async def close(self) -> None:
-        self._closed.set()
-        for connection in (*self._connections, *self._others.values()):
+        self._closed = True
+        for woken in self._pauses:
+            _wake(woken)
+        connections = (*self._connections, *self._others.values())
+        for connection in connections:
             await connection.close()
+        if any(connection.was_open for connection in connections):
+            await settle()
 
     def _connection(self, endpoint: Endpoint) -> Connection:
         tls = self._tls
@@ -152,7 +165,7 @@ class Members:
     ) -> errors.ClientError:
         name = connection.endpoint.name
         error: errors.ClientError
-        if isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE:
+        if isinstance(cause, grpc.aio.AioRpcError) and not _timed_out(cause):
             error = to_client_error(cause, rpc, name)
         else:
             error = errors.ConnectionTimeoutError(
@@ -165,3 +178,13 @@ class Members:
         # Whatever it was: the request itself was not sent.
         error.definite = True
         return error
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+def _timed_out(cause: grpc.aio.AioRpcError) -> bool:
+    # gRPC gives up an attempt to connect before the dial does, and calls it UNAVAILABLE.
+    return cause.code() is grpc.StatusCode.DEADLINE_EXCEEDED or "timed out" in str(cause.details())

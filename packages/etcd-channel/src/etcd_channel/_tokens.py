@@ -41,15 +41,21 @@ class Tokens:
         """Authenticate with another password from now on."""
         self._request = pb.AuthenticateRequest(name=self.username, password=password)
 
-    async def ensure(self) -> None:
-        """Return when the server was asked for a token at least once."""
-        if not self.fetched:
-            await self._fetching.run()
+    async def ensure(self, timeout: float | None = None) -> None:
+        """Return when the server was asked for a token at least once.
 
-    async def renew(self, seen: int) -> None:
-        """Return when there is a newer answer than the one that `fetched` counted as `seen`."""
+        Raises `asyncio.TimeoutError` when that takes more than `timeout` seconds.
+        """
+        if not self.fetched:
+            await self._fetching.run(timeout)
+
+    async def renew(self, seen: int, timeout: float | None = None) -> None:
+        """Return when there is a newer answer than the one that `fetched` counted as `seen`.
+
+        Raises `asyncio.TimeoutError` when that takes more than `timeout` seconds.
+        """
         if self.fetched == seen:
-            await self._fetching.run()
+            await self._fetching.run(timeout)
 
     async def close(self) -> None:
         await self._fetching.close()

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import sys
+import time
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -102,6 +104,7 @@ class Channel:
         # so one comparison guards every call.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unusable: type[errors.ClientError] | None = None
+        self._clock: Callable[[], float] = time.monotonic
         if tls is not None and not isinstance(tls, TLS):
             raise TypeError(f"tls must be a TLS, not {type(tls).__name__}")
         self._timeout = DEFAULT_TIMEOUT if timeout is None else check_timeout("timeout", timeout)
@@ -117,6 +120,7 @@ class Channel:
         self._streams: set[Stream[Any, Any]] = set()
         self._shared: dict[Callable[[Channel], Any], Any] = {}
         self._cleaning: set[asyncio.Task[object]] = set()
+        self._closing: asyncio.Task[None] | None = None
         _channels.add(self)
 
     def _make_tokens(self, username: object, password: object) -> Tokens | None:
@@ -176,7 +180,12 @@ class Channel:
     # Its life ------------------------------------------------------------------------
 
     async def __aenter__(self: ChannelT) -> ChannelT:
-        await self.connect()
+        try:
+            await self.connect()
+        except BaseException:
+            # Nobody else can close what a failed `async with` has opened.
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -198,7 +207,7 @@ class Channel:
         deadline = loop.time() + self._timeout
         await self._members.reach(AUTHENTICATE, None, deadline)
         if self._tokens is not None:
-            await self._within(deadline, AUTHENTICATE, self._tokens.ensure())
+            await self._within(deadline, AUTHENTICATE, self._tokens.ensure)
 
     async def close(self) -> None:
         """End all streams and connections; safe to call twice, and while calls are under way.
@@ -207,22 +216,30 @@ class Channel:
         A channel that was closed stays closed. It takes up to a second where calls were
         cancelled just before, and what they left is still to be cleaned up.
         """
-        try:
-            if self._cleaning and self._loop is asyncio.get_running_loop():
-                await asyncio.wait(self._cleaning, timeout=_CLEANING_TIME)
-        finally:
-            await self._close()
+        if self._closing is None:
+            if self._loop is None:
+                # Never used, or of no use any more.
+                self._unusable = self._unusable or errors.ClientClosedError
+                return
+            self._refuse_other_loops(self._loop)
+            # A task, which all who close await, and which goes on if they are cancelled.
+            self._closing = self._loop.create_task(self._close(), name="etcd close")
+        if not self._closing.done():
+            self._refuse_other_loops(self._closing.get_loop())
+            try:
+                await asyncio.shield(self._closing)
+            except asyncio.CancelledError:
+                # Cut short, but nothing is left half closed.
+                for task in self._cleaning:
+                    task.cancel()
+                await asyncio.wait([self._closing])
+                raise
 
     async def _close(self) -> None:
-        loop, self._loop = self._loop, None
-        if self._unusable is not None:
-            return
+        if self._cleaning:
+            await asyncio.wait(self._cleaning, timeout=_CLEANING_TIME)
+        self._loop = None
         self._unusable = errors.ClientClosedError
-        if loop is None:
-            return
-        if loop is not asyncio.get_running_loop():
-            # What is left belongs to a loop that cannot be waited for from here.
-            raise errors.WrongEventLoopError("the channel belongs to another event loop")
         for task in self._cleaning:
             task.cancel()
         if self._cleaning:
@@ -247,15 +264,21 @@ class Channel:
             raise errors.ClientForkedError(
                 "the channel was made before a fork: make a new one in the child process"
             )
-        if self._loop is not None and self._loop is not loop:
+        if self._loop is None:
+            self._loop = loop
+            self._clock = loop.time
+        self._refuse_other_loops(self._loop)
+        return loop
+
+    @staticmethod
+    def _refuse_other_loops(own: asyncio.AbstractEventLoop) -> None:
+        if asyncio.get_running_loop() is not own:
             raise errors.WrongEventLoopError(
                 "the channel belongs to another event loop: make one for each loop"
             )
-        self._loop = loop
-        return loop
 
     def _after_fork(self) -> None:
-        self._loop = None
+        self._loop = self._closing = None
         self._unusable = errors.ClientForkedError
 
     # Calls ---------------------------------------------------------------------------
@@ -328,7 +351,7 @@ class Channel:
         while True:
             connection = await self._members.reach(rpc, endpoint, deadline)
             if tokens is not None:
-                await self._within(deadline, rpc, tokens.ensure())
+                await self._within(deadline, rpc, tokens.ensure)
             seen = tokens.fetched if tokens is not None else 0
             call = connection.download(rpc)(
                 request,
@@ -364,7 +387,7 @@ class Channel:
                 if attempts > 1:
                     await self._pause(backoff, deadline)
                 if tokens is not None:
-                    await self._within(deadline, rpc, tokens.renew(seen))
+                    await self._within(deadline, rpc, partial(tokens.renew, seen))
             elif attempts % self._members.candidates(endpoint) == 0:
                 await self._pause(backoff, deadline)
 
@@ -444,7 +467,7 @@ class Channel:
                 if not connection.healthy:
                     connection = await members.reach(rpc, endpoint, deadline)
                 if tokens is not None and not tokens.fetched:
-                    await self._within(deadline, rpc, tokens.ensure())
+                    await self._within(deadline, rpc, tokens.ensure)
                 seen = tokens.fetched if tokens is not None else 0
                 attempts += 1
                 try:
@@ -472,7 +495,7 @@ class Channel:
                     # What others fetched meanwhile may be old again.
                     seen = tokens.fetched if tokens is not None else 0
                 if tokens is not None:
-                    await self._within(deadline, rpc, tokens.renew(seen))
+                    await self._within(deadline, rpc, partial(tokens.renew, seen))
         except errors.ClientError as error:
             if unsettled:
                 error.definite = False
@@ -499,8 +522,7 @@ class Channel:
     def _remaining(self, deadline: float | None) -> float | None:
         if deadline is None:
             return None
-        loop = self._loop
-        return 0.0 if loop is None else max(deadline - loop.time(), 0.0)
+        return max(deadline - self._clock(), 0.0)
 
     async def _pause(self, backoff: Backoff, deadline: float | None) -> None:
         pause = backoff.next()
@@ -508,11 +530,14 @@ class Channel:
         await self._members.pause(pause if remaining is None else min(pause, remaining))
 
     async def _within(
-        self, deadline: float | None, rpc: Rpc[Any, Any], work: Coroutine[Any, Any, None]
+        self,
+        deadline: float | None,
+        rpc: Rpc[Any, Any],
+        work: Callable[[float | None], Coroutine[Any, Any, None]],
     ) -> None:
         """Await what goes before a call, no longer than the call may take."""
         try:
-            await asyncio.wait_for(work, self._remaining(deadline))
+            await work(self._remaining(deadline))
         except asyncio.TimeoutError as cause:
             raise errors.ConnectionTimeoutError(
                 "no token came within the timeout",
@@ -523,8 +548,7 @@ class Channel:
             ) from cause
 
     async def _authenticate(self, request: pb.AuthenticateRequest) -> pb.AuthenticateResponse:
-        assert self._loop is not None
-        deadline = self._loop.time() + self._timeout
+        deadline = self._clock() + self._timeout
         return await self._persevere(AUTHENTICATE, request, deadline, None, None)
 
 
