@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,8 @@ class GuardedProcess:
             raise EtcdTestingError(f"the guard of {self._directory} does not end")
         self._poll()
         self._stdout.close()
+        if self._directory.exists():  # The guard was killed before it could.
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _send(self, *fields: str) -> None:
         frame = b"\0".join(os.fsencode(field) for field in fields)

@@ -16,6 +16,7 @@ import pytest
 
 from ._sync import run_in_thread
 from .cluster import EtcdCluster
+from .errors import EtcdTestingError
 from .server import EtcdServer, ServerOptions
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def etcd_server(pytestconfig: pytest.Config) -> Iterator[EtcdServer]:
     """One member of etcd, shared by the tests of a session; each keeps to its `key_prefix`."""
     server = EtcdServer(args=pytestconfig.getini("etcd_args"))
     try:
-        run_in_thread(server.start())
+        _start(server)
         yield server
     finally:
         run_in_thread(server.close())
@@ -92,7 +93,7 @@ def etcd_server_factory() -> Iterator[ServerFactory]:
     def make(**options: Unpack[ServerOptions]) -> EtcdServer:
         server = EtcdServer(**options)
         made.append(server)
-        run_in_thread(server.start())
+        _start(server)
         return server
 
     try:
@@ -110,7 +111,7 @@ def etcd_cluster_factory() -> Iterator[ClusterFactory]:
     def make(size: int = 3, **options: Unpack[ServerOptions]) -> EtcdCluster:
         cluster = EtcdCluster(size, **options)
         made.append(cluster)
-        run_in_thread(cluster.start())
+        _start(cluster)
         return cluster
 
     try:
@@ -118,3 +119,11 @@ def etcd_cluster_factory() -> Iterator[ClusterFactory]:
     finally:
         for cluster in made:
             run_in_thread(cluster.close())
+
+
+def _start(what: EtcdServer | EtcdCluster) -> None:
+    try:
+        run_in_thread(what.start())
+    except EtcdTestingError as error:
+        # The message says it all; the frames of the thread and its loop would bury it.
+        raise error.with_traceback(None) from None

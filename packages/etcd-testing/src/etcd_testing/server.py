@@ -289,7 +289,11 @@ class EtcdServer:
         deadline = time.monotonic() + self.start_timeout
         while not await self.healthy():
             if not self.running:
-                raise self._start_error(f"does not run (status {self.returncode})")
+                raise self._start_error(
+                    "was not started"
+                    if self.returncode is None
+                    else f"ended with status {self.returncode}"
+                )
             if time.monotonic() > deadline:
                 raise self._start_error(f"was not healthy after {self.start_timeout} s")
             await asyncio.sleep(_HEALTH_PAUSE)
@@ -362,11 +366,10 @@ class EtcdServer:
     async def close(self) -> None:
         """Kill the process and remove the temporary directory; idempotent, and final.
 
+        If it is cancelled all that is still done, and a second `close` waits for it.
         A `data_dir` of yours stays, and its process is stopped by SIGTERM first.
         """
-        if self._closed:
-            return
-        if self._given_data_dir is not None:
+        if self._given_data_dir is not None and not self._closed:
             await self.stop()
         self._closed = True
         for port in self._ports:
