@@ -34,6 +34,11 @@ _REQUIRE_LEADER = (("hasleader", "true"),)
 # Openings in a row that were refused for their token, each with a new one.
 _MOST_REFUSALS = 3
 
+# Seconds after which a stream that its handler gives up was well all the same: the pauses
+# before others begin anew. One given up sooner, again and again, must not be opened at full
+# speed because each says something first.
+_WELL_AFTER = 5.0
+
 
 @dataclass(frozen=True)
 class Reconnect:
@@ -96,7 +101,9 @@ class Stream(Generic[RequestT, ResponseT]):
         # Why the stream is to be opened again although it has not broken.
         self._demand: errors.ClientError | None = None
         self._heard = False
+        self._told_the_end = False
         self._task = asyncio.create_task(self._run(), name=f"etcd {rpc.name}")
+        self._task.add_done_callback(self._tell_the_end_at_last)
 
     @property
     def ended(self) -> bool:
@@ -123,9 +130,13 @@ class Stream(Generic[RequestT, ResponseT]):
             self._demand = error
             self._call.cancel()
 
+    def stop(self) -> None:
+        """Begin to end the stream; `close`, at the latest the channel's, awaits the end."""
+        self._task.cancel()
+
     async def close(self) -> None:
         """End the stream and its task; idempotent."""
-        self._task.cancel()
+        self.stop()
         await asyncio.wait([self._task])
 
     # The task ------------------------------------------------------------------------
@@ -140,19 +151,31 @@ class Stream(Generic[RequestT, ResponseT]):
             _log.exception("%s: the stream failed by an error of the client", self._rpc.name)
             final = errors.InternalError(f"the client failed: {error!r}", method=self._rpc.name)
             final.__cause__ = error
-        self._handler.ended(final)
+        self._tell_the_end(final)
+
+    def _tell_the_end(self, error: errors.ClientError) -> None:
+        if not self._told_the_end:
+            self._told_the_end = True
+            self._handler.ended(error)
+
+    def _tell_the_end_at_last(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never gets to say so itself.
+        self._tell_the_end(errors.ClientClosedError("the channel is closed"))
 
     async def _keep_open(self) -> errors.ClientError:
         """Open the stream again and again; return the error that ends it for good."""
         backoff = Backoff()
         attempt = refusals = 0
+        now = asyncio.get_running_loop().time
         while True:
             self._heard = False
+            opened = now()
             error = await self._serve()
             if isinstance(error, errors.ClientClosedError):
                 return error
-            verdict = Verdict.REPEAT if error is self._demand else judge_stream(error)
-            if self._heard:
+            demanded = error is self._demand
+            verdict = Verdict.REPEAT if demanded else judge_stream(error)
+            if self._heard and not (demanded and now() - opened < _WELL_AFTER):
                 backoff.reset()
                 attempt = refusals = 0
             refusals += verdict is Verdict.RENEW
@@ -192,6 +215,8 @@ class Stream(Generic[RequestT, ResponseT]):
             call.cancel()
             writer.cancel()
             await asyncio.wait([writer])
+            if not writer.cancelled() and (failed := writer.exception()) is not None:
+                _log.warning("%s: writing failed: %r", self._rpc.name, failed)
         self._members.leave(connection)
         return reason
 

@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from etcd_channel import Channel, ClientError, Stream
-from etcd_channel.errors import ConnectionFailedError
-from etcd_watch._subscription import Outcome, State, Subscription
+from etcd_channel import Channel, ClientError, Stream, WrongEventLoopError
+from etcd_watch._refusals import cancel_error, may_pass
+from etcd_watch._subscription import State, Subscription
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.rpcs import WATCH
 
-__all__ = ["WatchStream", "WatchStreams"]
+__all__ = ["WATCHES_PER_STREAM", "WatchStream", "WatchStreams"]
 
 WATCHES_PER_STREAM = 64
 """How many watches share a stream: a server works through one stream's watches in turn, and
 hundreds on one delay each other by minutes (etcd issue 17529)."""
 
+# Numbers from here on are given to watches whose caller chose none: so that those that a caller
+# chooses are free, whatever else goes on on its channel.
+_FIRST_NUMBER = 1 << 32
+
 
 class WatchStreams:
     """The streams of a channel, and the watches on them.
 
-    A watch stays on its stream; a new one goes to the first with room.
+    A watch stays on its stream; a new one goes to the first with room. A stream without
+    watches is kept while it is the only one, and well: the next watch has it at once.
     """
 
     def __init__(self, channel: Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._channel = channel
         self._metadata = metadata
         self._streams: list[WatchStream] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._numbers = itertools.count(_FIRST_NUMBER)
 
     def subscribe(self, subscription: Subscription) -> WatchStream:
         """Put a watch on a stream; a `ValueError` if its id is one in use."""
         self._streams = [stream for stream in self._streams if not stream.is_over]
+        if self._streams and self._loop is not asyncio.get_running_loop():
+            raise WrongEventLoopError(
+                "the channel belongs to another event loop: make one for each loop"
+            )
         wanted = subscription.spec.watch_id
         if wanted and any(stream.uses(wanted) for stream in self._streams):
             raise ValueError(f"watch_id {wanted} is in use by another watch of this client")
         for stream in self._streams:
-            if stream.has_room:
+            if stream.has_room_for(wanted):
                 break
         else:
-            stream = WatchStream(self._channel, self._metadata)
+            stream = WatchStream(self._channel, self._metadata, self._numbers, self._deserted)
+            self._loop = asyncio.get_running_loop()
             self._streams.append(stream)
         stream.add(subscription)
         return stream
@@ -50,6 +65,21 @@ class WatchStreams:
         for stream in streams:
             await stream.close()
 
+    def _deserted(self, deserted: WatchStream) -> None:
+        """Take note that a stream has no watches any more."""
+        if not deserted.is_broken and self._streams == [deserted]:
+            return
+        self._streams = [stream for stream in self._streams if stream is not deserted]
+        deserted.stop()
+
+
+class _Creation(NamedTuple):
+    """A watch that the server was asked to create."""
+
+    number: int
+    subscription: Subscription
+    with_fresh_token: bool
+
 
 class WatchStream:
     """The watches of one stream; what `etcd_channel.Stream` serves.
@@ -57,20 +87,31 @@ class WatchStream:
     Each creation of a watch on the server gets a number that this stream has not used
     before, also when a watch is created again: what is still under way for an earlier
     creation must not be taken for the later one's. Only a number that the caller chose is
-    used as it is, for the first creation on a stream.
+    used as it is, for the first creation on each opening of the stream.
     """
 
-    def __init__(self, channel: Channel, metadata: Sequence[tuple[str, str]]) -> None:
-        self._subscriptions: dict[Subscription, int] = {}
-        """Every watch that is not over, with its number on the open stream, or 0."""
+    def __init__(
+        self,
+        channel: Channel,
+        metadata: Sequence[tuple[str, str]],
+        numbers: Iterator[int],
+        deserted: Callable[[WatchStream], None],
+    ) -> None:
+        self.last_error: ClientError | None = None
+        """Why the stream broke last."""
+        self.is_broken = False
+        """Whether it is being opened again."""
+        self._has_user = channel.username is not None
+        self._numbers = numbers
+        self._deserted = deserted
+        # Every watch that is not over, with its number on the open stream if it has one.
+        self._subscriptions: dict[Subscription, int | None] = {}
         self._by_number: dict[int, Subscription] = {}
         # Creations that the server has not answered, in their order: a refusal may come
         # without a number.
-        self._creating: deque[tuple[int, Subscription]] = deque()
-        self._next_number = 1
+        self._creating: deque[_Creation] = deque()
+        # Numbers that callers chose and that were used since the stream was opened.
         self._used: set[int] = set()
-        self.last_error: ClientError | None = None
-        """Why the stream broke last."""
         self._stream: Stream[pb.WatchRequest, pb.WatchResponse] = channel.stream(
             WATCH, self, metadata=metadata
         )
@@ -80,60 +121,60 @@ class WatchStream:
         """Whether the stream will tell nothing more."""
         return self._stream.ended
 
+    def stop(self) -> None:
+        """Begin to end the stream; the channel awaits it."""
+        self._stream.stop()
+
     async def close(self) -> None:
         """End the stream, and the watches on it."""
         await self._stream.close()
 
-    @property
-    def has_room(self) -> bool:
-        return len(self._subscriptions) < WATCHES_PER_STREAM
+    def has_room_for(self, watch_id: int) -> bool:
+        """Whether a watch with this number of its caller's, or 0, may join."""
+        return watch_id not in self._used and len(self._subscriptions) < WATCHES_PER_STREAM
 
     def uses(self, watch_id: int) -> bool:
         """Whether a watch of this stream goes by the number."""
         return watch_id in self._by_number or any(
-            subscription.spec.watch_id == watch_id for subscription in self._subscriptions
+            watch_id in (subscription.spec.watch_id, subscription.watch_id)
+            for subscription in self._subscriptions
         )
 
     # What the watches ask for ----------------------------------------------------------
 
     def add(self, subscription: Subscription) -> None:
         """Take a watch, and create it on the server."""
-        self._subscriptions[subscription] = 0
+        self._subscriptions[subscription] = None
         self._stream.send(self._create(subscription))
 
-    def remove(self, subscription: Subscription) -> None:
-        """Give a watch up, here and on the server; nothing if it is not here."""
-        number = self._subscriptions.pop(subscription, None)
-        if number:
+    def remove(self, subscription: Subscription, error: ClientError | None = None) -> None:
+        """End a watch, here and on the server; nothing if it is not here."""
+        number = self._subscriptions.get(subscription)
+        if number is not None:
             self._cancel(number)
-        subscription.end(None)
+        self._forget(subscription, error)
 
-    def drained(self, subscription: Subscription) -> None:
-        """Create a parked watch again, now that its reader has caught up."""
-        if subscription.wants_more and subscription in self._subscriptions:
+    def go_on(self, subscription: Subscription) -> None:
+        """Create a parked watch again if its reader has caught up."""
+        if subscription.is_drained and subscription in self._subscriptions:
             subscription.unpark()
             self._stream.send(self._create(subscription))
 
-    def request_progress(self, subscription: Subscription) -> None:
+    def request_progress(self) -> None:
         """Ask the server how far the stream's watches are."""
-        subscription.wants_progress += 1
         self._stream.send(_PROGRESS)
 
-    def number(self, subscription: Subscription) -> int:
-        """The number of a watch on the open stream; 0 if it has none now."""
-        return self._subscriptions.get(subscription, 0)
-
-    def _create(self, subscription: Subscription) -> pb.WatchRequest:
+    def _create(self, subscription: Subscription, *, opening: bool = False) -> pb.WatchRequest:
         number = subscription.spec.watch_id
         if not number or number in self._used:
-            number = self._next_number
-            while number in self._used or self._is_wanted(number):
-                number += 1
-            self._next_number = number + 1
-        self._used.add(number)
+            number = next(self._numbers)
+            while self._is_wanted(number):
+                number = next(self._numbers)
+        else:
+            self._used.add(number)
         self._subscriptions[subscription] = number
         self._by_number[number] = subscription
-        self._creating.append((number, subscription))
+        self._creating.append(_Creation(number, subscription, with_fresh_token=opening))
         return subscription.spec.create_request(number, subscription.next_revision)
 
     def _is_wanted(self, number: int) -> bool:
@@ -143,56 +184,96 @@ class WatchStream:
         self._by_number.pop(number, None)
         self._stream.send(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=number)))
 
+    def _forget(self, subscription: Subscription, error: ClientError | None) -> None:
+        if subscription in self._subscriptions:
+            number = self._subscriptions.pop(subscription)
+            if number is not None:
+                self._by_number.pop(number, None)
+            if not self._subscriptions:
+                self._deserted(self)
+        subscription.end(error)
+
     # What the stream tells -------------------------------------------------------------
 
     def opened(self) -> Iterable[pb.WatchRequest]:
+        self.is_broken = False
         self._by_number.clear()
         self._creating.clear()
         self._used.clear()
-        self._next_number = 1
         requests = []
         for subscription in self._subscriptions:
-            self._subscriptions[subscription] = 0
+            self._subscriptions[subscription] = None
             if subscription.state is State.WAITING:
-                requests.append(self._create(subscription))
-        if any(subscription.wants_progress for subscription in self._subscriptions):
-            requests.append(_PROGRESS)
+                requests.append(self._create(subscription, opening=True))
         return requests
 
     def received(self, response: pb.WatchResponse) -> None:
-        number = response.watch_id
         if response.created and self._creating:
-            number, subscription = self._creating.popleft()
-        elif number == -1 and response.canceled:
-            self._stream.reopen(
-                ConnectionFailedError("the server canceled all watches", method=WATCH.name)
-            )
-            return
-        elif number == -1:
-            for each in tuple(self._subscriptions):
-                each.take_shared_progress(response)
-            return
+            self._take_answer(self._creating.popleft(), response)
+        elif response.watch_id == -1:
+            self._take_for_all(response)
         else:
-            found = self._by_number.get(number)
-            if found is None:
-                return  # of a creation that was given up
-            subscription = found
-        if self._by_number.get(number) is not subscription:
-            return  # given up before the server had created it
-        outcome = subscription.take(response)
-        if outcome is Outcome.PARK:
-            self._subscriptions[subscription] = 0
-            self._cancel(number)
-        elif outcome is Outcome.REOPEN:
-            self._stream.reopen(ConnectionFailedError(response.cancel_reason, method=WATCH.name))
-        elif outcome is Outcome.FORGET:
-            self._by_number.pop(number, None)
-            self._subscriptions.pop(subscription, None)
+            subscription = self._by_number.get(response.watch_id)
+            if subscription is None:
+                pass  # of a creation that was given up
+            elif response.canceled:
+                self._take_cancel(subscription, response, with_fresh_token=False)
+            else:
+                subscription.take(response)
+                if subscription.is_full:
+                    subscription.park()
+                    self._subscriptions[subscription] = None
+                    self._cancel(response.watch_id)
+
+    def _take_answer(self, creation: _Creation, response: pb.WatchResponse) -> None:
+        number, subscription, with_fresh_token = creation
+        if self._subscriptions.get(subscription) != number:
+            return  # given up before the server had answered
+        # Also a refusal says `created`: whether it is one must be looked at first.
+        if response.canceled:
+            self._take_cancel(subscription, response, with_fresh_token=with_fresh_token)
+        else:
+            if response.watch_id != number:
+                # etcd's grpc-proxy numbers watches as it likes.
+                self._by_number.pop(number, None)
+                number = response.watch_id
+                self._by_number[number] = subscription
+                self._subscriptions[subscription] = number
+            subscription.take_created(number, response.header.revision)
+
+    def _take_cancel(
+        self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool
+    ) -> None:
+        error = cancel_error(response)
+        if not may_pass(
+            error,
+            refusals=subscription.refusals,
+            fresh_token=with_fresh_token,
+            has_user=self._has_user,
+        ):
+            self._forget(subscription, error)
+            return
+        # Those that wait for an answer would have got the same.
+        subscription.refusals += 1
+        for creation in self._creating:
+            creation.subscription.refusals += 1
+        subscription.take_break()
+        self._stream.reopen(error)
+
+    def _take_for_all(self, response: pb.WatchResponse) -> None:
+        if response.canceled:
+            self._stream.reopen(cancel_error(response))
+            return
+        for subscription in tuple(self._subscriptions):
+            subscription.take_shared_progress(response)
 
     def broken(self, error: ClientError) -> None:
         self.last_error = error
+        self.is_broken = True
         for subscription in self._subscriptions:
             subscription.take_break()
+        if not self._subscriptions:
+            self._deserted(self)
 
     def ended(self, error: ClientError) -> None:
         subscriptions, self._subscriptions = self._subscriptions, {}

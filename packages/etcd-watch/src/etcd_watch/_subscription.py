@@ -1,6 +1,6 @@
 """One watch as a state machine: where it is in history, and what waits for its reader.
 
-No I/O: it is told what the server said and answers what is to be done.
+No I/O: it is told what the server said, and keeps whole revisions for its reader.
 """
 
 from __future__ import annotations
@@ -9,27 +9,14 @@ import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from etcd_channel import ClientError, RevisionCompactedError, error_from_words
-from etcd_channel.errors import (
-    AuthOldRevisionError,
-    EmptyUserNameError,
-    InvalidAuthTokenError,
-    PermissionDeniedError,
-    WatchCanceledError,
-)
+from etcd_channel import ClientError
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import WatchSpec
 
-__all__ = ["Batch", "Outcome", "State", "Subscription"]
+__all__ = ["Batch", "State", "Subscription"]
 
 Batch = tuple[pb.WatchResponse, Sequence[pb.Event]]
-"""A response's header, in its message, and all events that belong to it."""
-
-# A watch that is refused for its token is asked for again with a fresh one; so is one
-# that is denied, once, because servers before 3.6 say that of an expired token too.
-_TOKEN_ERRORS = (AuthOldRevisionError, EmptyUserNameError, InvalidAuthTokenError)
-_MOST_REFUSALS = 3
-_MOST_DENIALS = 1
+"""A response's header, in its message, and the events that are told with it."""
 
 
 class State(enum.Enum):
@@ -45,80 +32,86 @@ class State(enum.Enum):
     """Over: `error` says why, None that its reader ended it."""
 
 
-class Outcome(enum.Enum):
-    """What is to be done after a response was taken."""
-
-    NOTHING = enum.auto()
-    PARK = enum.auto()
-    """Cancel the watch on the server; `wants_more` says when to create it again."""
-    REOPEN = enum.auto()
-    """Open the stream again, with a fresh token."""
-    FORGET = enum.auto()
-    """The watch is over."""
-
-
 class Subscription:
     """One watch: its position in history, and the events that wait for its reader.
 
     `next_revision` is the first revision of which nothing was taken; 0 while the watch
     begins at "now" and the server has not said when that is. It moves by whole revisions
-    only, so that a watch created again from there loses and repeats nothing. Events below
-    it are dropped: a member that was restored or is behind may send some.
+    only, so that a watch created again from there loses and repeats nothing. Events that lie
+    before the start, or that were told, are dropped: a member that was restored or is behind
+    may send some (etcd issues 15271 and 20221).
     """
 
     def __init__(self, spec: WatchSpec, wake: Callable[[], None]) -> None:
         self.spec = spec
         self.state = State.WAITING
         self.error: ClientError | None = None
-        self.created = False
-        """Whether the server ever created it."""
         self.next_revision = spec.start_revision
         self.start_revision = spec.start_revision
-        self.wants_progress = 0
+        self.created = False
+        """Whether the server ever created it."""
+        self.watch_id = 0
+        """The number of its first creation; 0 before."""
+        self.progress_wanted = 0
         """How many answers to a request for progress are awaited."""
+        self.refusals = 0
+        """How often in a row it was to be created in vain, for want of a good token."""
         self.dropped = 0
-        """How many events came that lay before the watch's position."""
+        """How many events came that were dropped."""
+        # What lies below is dropped. Not raised by progress: should a server ever say too early
+        # how far it is, the events that follow are still told.
+        self._floor = spec.start_revision
         self._wake = wake
         self._batches: deque[tuple[Batch, int]] = deque()
         self._buffered = 0
-        # The events of a response that came in pieces so far.
-        self._fragments: list[pb.Event] = []
-        self._refusals = 0
+        # The events of the last revision of a response that comes in pieces, whose next piece
+        # may hold more of it; and the bytes of those pieces that no batch accounts for.
+        self._unfinished: list[pb.Event] = []
+        self._unfinished_bytes = 0
 
     # What the server says --------------------------------------------------------------
 
-    def take(self, response: pb.WatchResponse) -> Outcome:
-        """Take a response that is for this watch."""
-        if self.state is State.ENDED:
-            return Outcome.NOTHING
-        # Also a refusal says `created`: it must be looked at first.
-        if response.canceled:
-            return self._take_cancel(response)
-        if response.created:
-            self._take_created(response)
-            return Outcome.NOTHING
+    def take_created(self, number: int, revision: int) -> None:
+        """Take note that the server created the watch when its store was at `revision`."""
+        if self.state is not State.WAITING:
+            return
+        self.state = State.OPEN
+        self.refusals = 0
+        if not self.next_revision:
+            # "Now" is the revision that the server names; with events up to it dropped
+            # this holds whether the server registers the watch before or after it looks.
+            self.next_revision = self.start_revision = self._floor = revision + 1
+        if not self.created:
+            self.created = True
+            self.watch_id = number
+        self._wake()
+
+    def take(self, response: pb.WatchResponse) -> None:
+        """Take events, or word of how far the watch is, that are for this watch alone."""
         if self.state is not State.OPEN:
-            return Outcome.NOTHING
-        if not response.events and not response.fragment and not self._fragments:
-            self._take_progress(response)
-            return Outcome.NOTHING
-        return self._take_events(response)
+            return
+        if response.events or response.fragment or self._unfinished:
+            self._take_events(response)
+        else:
+            # In order with the events: all before it have come.
+            self._append_progress(response, keep_older=False)
+            self.next_revision = max(self.next_revision, response.header.revision + 1)
 
     def take_shared_progress(self, response: pb.WatchResponse) -> None:
-        """Take a progress response that is for all watches of the stream.
+        """Take word of how far all watches of the stream are.
 
         It never moves the position: servers before 3.4.25 and 3.5.8 send it without
         regard to events that are still under way (etcd issue 15220).
         """
-        if self.state is State.OPEN and self.wants_progress:
-            self.wants_progress -= 1
-            self._append((response, ()), 0)
+        if self.state is State.OPEN and self.progress_wanted:
+            self.progress_wanted -= 1
+            self._append_progress(response, keep_older=True)
 
     def take_break(self) -> None:
-        """Take note that the stream broke: what had come in pieces comes again, whole."""
+        """Take note that the stream broke, or is about to be given up."""
         if self.state is State.OPEN:
             self.state = State.WAITING
-        self._fragments = []
+        self._interrupt()
 
     def end(self, error: ClientError | None) -> None:
         """End the watch; its reader gets what waits, then `error`."""
@@ -126,58 +119,55 @@ class Subscription:
             return
         self.state = State.ENDED
         self.error = error
-        self._fragments = []
+        self._interrupt()
         if error is None:
             self._batches.clear()
             self._buffered = 0
         self._wake()
 
-    def _take_created(self, response: pb.WatchResponse) -> None:
-        self.state = State.OPEN
-        self._refusals = 0
-        if not self.next_revision:
-            # "Now" is the revision that the server names; with events up to it dropped
-            # this holds whether the server registers the watch before or after it looks.
-            self.next_revision = self.start_revision = response.header.revision + 1
-        self.created = True
-        self._wake()
+    def _interrupt(self) -> None:
+        # The rest of a revision that had begun to come comes again, whole; of the requests
+        # for progress that are under way, one answer to a later one is an answer to all.
+        self._unfinished = []
+        self._unfinished_bytes = 0
+        self.progress_wanted = min(self.progress_wanted, 1)
 
-    def _take_cancel(self, response: pb.WatchResponse) -> Outcome:
-        error = _cancel_error(response)
-        if isinstance(error, (*_TOKEN_ERRORS, PermissionDeniedError)):
-            self._refusals += 1
-            most = _MOST_REFUSALS if isinstance(error, _TOKEN_ERRORS) else _MOST_DENIALS
-            if self._refusals <= most:
-                self.state = State.WAITING
-                return Outcome.REOPEN
-        self.end(error)
-        return Outcome.FORGET
-
-    def _take_progress(self, response: pb.WatchResponse) -> None:
-        # Sent for this watch alone, in order with its events: all before it have come.
-        self.next_revision = max(self.next_revision, response.header.revision + 1)
-        if self.spec.progress_notify:
-            self._append((response, ()), 0)
-
-    def _take_events(self, response: pb.WatchResponse) -> Outcome:
+    def _take_events(self, response: pb.WatchResponse) -> None:
         events: Sequence[pb.Event] = response.events
-        if response.fragment or self._fragments:
-            self._fragments.extend(events)
-            if response.fragment:
-                return Outcome.NOTHING
-            events, self._fragments = self._fragments, []
-        if events[0].kv.mod_revision < self.next_revision:
-            kept = [event for event in events if event.kv.mod_revision >= self.next_revision]
+        size = response.ByteSize()
+        if response.fragment or self._unfinished:
+            events = [*self._unfinished, *events]
+            size += self._unfinished_bytes
+            whole = _whole_revisions(events) if response.fragment else len(events)
+            events, self._unfinished = events[:whole], events[whole:]
+            self._unfinished_bytes = 0 if events else size
+        if not events:
+            return
+        if events[0].kv.mod_revision < self._floor:
+            kept = [event for event in events if event.kv.mod_revision >= self._floor]
             self.dropped += len(events) - len(kept)
             events = kept
             if not events:
-                return Outcome.NOTHING
-        self.next_revision = events[-1].kv.mod_revision + 1
-        self._append((response, events), response.ByteSize())
-        if self._buffered < self.spec.buffer_bytes:
-            return Outcome.NOTHING
-        self.state = State.PARKED
-        return Outcome.PARK
+                return
+        self._floor = events[-1].kv.mod_revision + 1
+        self.next_revision = max(self.next_revision, self._floor)
+        self._append((response, events), size)
+
+    def _append_progress(self, response: pb.WatchResponse, *, keep_older: bool) -> None:
+        if response.header.revision < self.next_revision - 1:
+            # By a member that is behind the last one. Who notes down how far the watch is
+            # must not be sent back by it; and that far, all events were told.
+            ahead = pb.WatchResponse()
+            ahead.CopyFrom(response)
+            ahead.header.revision = self.next_revision - 1
+            response = ahead
+        if not keep_older and self._batches:
+            # One that nobody has read yet is outdated: a reader that is slow, or gone, must
+            # not make a heap of them.
+            (_, events), _ = self._batches[-1]
+            if not events:
+                self._batches.pop()
+        self._append((response, ()), 0)
 
     def _append(self, batch: Batch, size: int) -> None:
         self._batches.append((batch, size))
@@ -197,8 +187,20 @@ class Subscription:
         self._buffered -= size
         return batch
 
+    # When the reader is slow -----------------------------------------------------------
+
     @property
-    def wants_more(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether so much waits that an open watch is to be parked."""
+        return self.state is State.OPEN and self._buffered >= self.spec.buffer_bytes
+
+    def park(self) -> None:
+        """Take note that the watch is given back to the server, to go on from its position."""
+        self.state = State.PARKED
+        self._interrupt()
+
+    @property
+    def is_drained(self) -> bool:
         """Whether a parked watch's reader has caught up enough to go on."""
         return self.state is State.PARKED and self._buffered <= self.spec.buffer_bytes // 2
 
@@ -207,9 +209,10 @@ class Subscription:
         self.state = State.WAITING
 
 
-def _cancel_error(response: pb.WatchResponse) -> ClientError:
-    if response.compact_revision:
-        return RevisionCompactedError(response.compact_revision, method="Watch.Watch")
-    reason = response.cancel_reason or "the server canceled the watch"
-    error = error_from_words(reason, method="Watch.Watch")
-    return error if error is not None else WatchCanceledError(reason, method="Watch.Watch")
+def _whole_revisions(events: Sequence[pb.Event]) -> int:
+    """How many of the events are of revisions that surely have no more of them."""
+    last = events[-1].kv.mod_revision if events else 0
+    count = len(events)
+    while count and events[count - 1].kv.mod_revision == last:
+        count -= 1
+    return count

@@ -8,7 +8,6 @@ from etcd_channel import Service
 from etcd_channel.arguments import check_timeout
 from etcd_watch._reader import Reader
 from etcd_watch._streams import WatchStreams
-from etcd_watch.errors import WatchTimeoutError
 from etcd_watch.events import Event, EventKind
 from etcd_watch.requests import WatchSpec, prefix_ends, watch_spec
 from etcd_watch.watch import Watch
@@ -153,20 +152,23 @@ class WatchClient(Service):
         return await self._once(spec, timeout)
 
     def _watch(self, spec: WatchSpec, timeout: float | None) -> Watch:
+        return Watch._of(self._reader(spec, timeout))
+
+    def _reader(self, spec: WatchSpec, timeout: float | None) -> Reader:
         seconds = self._channel.timeout if timeout is None else check_timeout("timeout", timeout)
-        return Watch._of(Reader(spec, self._channel.shared(WatchStreams), seconds))
+        return Reader(spec, self._channel.shared(WatchStreams), seconds)
 
     async def _once(self, spec: WatchSpec, timeout: float | None) -> Event:
+        reader = self._reader(spec, timeout)
+        watch = Watch._of(reader)
+        timer = None
         if timeout is not None:
-            check_timeout("timeout", timeout)
-
-        async def first() -> Event:
-            async with self._watch(spec, timeout) as watch:
-                return await watch.__anext__()
-
+            timer = asyncio.get_running_loop().call_later(
+                timeout, reader.give_up, f"no event came within {timeout:g} s"
+            )
         try:
-            return await asyncio.wait_for(first(), timeout)
-        except asyncio.TimeoutError:
-            raise WatchTimeoutError(
-                f"no event came within {timeout} s", method="Watch.Watch"
-            ) from None
+            return await watch.__anext__()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            await watch.cancel()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +17,8 @@ __all__ = ["Watch"]
 class Watch:
     """The events of a key or a range, one after the other, each once.
 
-    Made by `WatchClient.watch` and `watch_prefix`. All of these begin it, and wait until
-    the server has:
+    Made by `WatchClient.watch` and `watch_prefix`. All of these begin it; the first two wait
+    until the server has created it, so that what is put after them is an event:
 
         watch = await client.watch(key)
         async with client.watch(key) as watch: ...
@@ -32,31 +33,41 @@ class Watch:
     server said. After `cancel`, leaving the `async with`, or when nobody holds the watch
     any more, the server is rid of it too.
 
-    Cancelling a task that waits for an event loses none.
+    Cancelling a task that waits for an event loses none, and the watch goes on; cancelling
+    one that awaits or enters the watch ends it. Several tasks may read one watch: each event
+    goes to one of them.
     """
-
-    watch_id: int
-    """The number of the watch, as the server first knew it; 0 before."""
 
     def __init__(
         self,
         iterator: Callable[[], AsyncIterator[Event]] | None,
         cancel_func: Callable[[], Awaitable[None]],
         watch_id: int,
-        *,
-        reader: Reader | None = None,
     ) -> None:
         self._iterator = iterator
         self._cancel = cancel_func
-        self._reader = reader
-        # The events of the response that is being read: kept here, so that a reader that
-        # breaks out of its loop and begins another misses none.
-        self._events: Iterator[pb.Event] = iter(())
-        self.watch_id = watch_id
+        self._watch_id = watch_id
+        self._reader: Reader | None = None
+        # The response that is being read, and what is left of its events: kept here, so that
+        # a reader that breaks out of its loop and begins another misses none.
+        self._response: pb.WatchResponse | None = None
+        self._events: deque[pb.Event] = deque()
 
     @classmethod
     def _of(cls, reader: Reader) -> Watch:
-        return cls(None, reader.cancel, 0, reader=reader)
+        watch = cls(None, reader.cancel, 0)
+        watch._reader = reader
+        return watch
+
+    @property
+    def watch_id(self) -> int:
+        """The number of the watch, as the server first knew it; 0 before."""
+        return self._watch_id if self._reader is None else self._reader.watch_id
+
+    @property
+    def start_revision(self) -> int:
+        """The revision that the watch began at, also where "now" was asked for; 0 before."""
+        return 0 if self._reader is None else self._reader.start_revision
 
     # Beginning -------------------------------------------------------------------------
 
@@ -64,7 +75,8 @@ class Watch:
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Watch:
-        await self._begin()
+        if self._reader is not None:
+            await self._reader.begin()
         return self
 
     async def __aexit__(
@@ -75,62 +87,61 @@ class Watch:
     ) -> None:
         await self.cancel()
 
-    @property
-    def start_revision(self) -> int:
-        """The revision that the watch began at, also where "now" was asked for; 0 before."""
-        return 0 if self._reader is None else self._reader.start_revision
-
-    async def _begin(self) -> None:
-        if self._reader is not None and not self._reader.begun:
-            self.watch_id = await self._reader.begin()
-
     # Reading ---------------------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self if self._iterator is None else self._iterator()
 
     async def __anext__(self) -> Event:
-        while True:
-            for message in self._events:
-                return event_from(message)
-            _, self._events = await self._next_batch()
+        events = self._events
+        while not events:
+            self._response, batch = await self._own_reader().next_batch()
+            # Another task may have put some there meanwhile: those are older.
+            events.extend(batch)
+        return event_from(events.popleft())
 
     async def responses(self) -> AsyncIterator[WatchResponse]:
         """Iterate over the events as the server sent them together, revisions undivided.
 
         Progress responses are among them where `progress_notify` or `request_progress`
-        asked for them; a watch's events and its responses come from one and the same queue.
+        asked for them; of those that wait unread only the latest is kept. A watch's events
+        and its responses come from one and the same queue.
         """
+        batch: Sequence[pb.Event]
         while True:
-            try:
-                response, messages = await self._next_batch()
-            except StopAsyncIteration:
-                return
-            yield WatchResponse(response.header, [event_from(message) for message in messages])
-
-    async def _next_batch(self) -> tuple[pb.WatchResponse, Iterator[pb.Event]]:
-        await self._begin()
-        if self._reader is None:
-            raise TypeError("a watch made of an iterator has only that")
-        response, events = await self._reader.next_batch()
-        return response, iter(events)
+            if self._events and self._response is not None:
+                # What is left of a response of which single events were read.
+                response, batch = self._response, list(self._events)
+                self._events.clear()
+            else:
+                try:
+                    response, batch = await self._own_reader().next_batch()
+                except StopAsyncIteration:
+                    return
+            yield WatchResponse(response.header, [event_from(message) for message in batch])
 
     async def request_progress(self) -> None:
         """Ask the server how far the watch is; the answer is one of its `responses`.
 
         Its revision says that all events up to it were sent. Servers before 3.4.25 and
-        3.5.8 may say so a little early. A server may not answer while the watch is behind.
+        3.5.8 may say so a little early; later ones only once all watches of the stream have
+        caught up, and are asked until then.
         """
-        await self._begin()
-        if self._reader is not None:
-            self._reader.request_progress()
+        reader = self._own_reader()
+        await reader.wait_created()
+        reader.request_progress()
 
     # Ending ----------------------------------------------------------------------------
 
     async def cancel(self) -> None:
         """End the watch: no event comes after this, and the server forgets it."""
-        self._events = iter(())
+        self._events.clear()
         await self._cancel()
+
+    def _own_reader(self) -> Reader:
+        if self._reader is None:
+            raise TypeError("a watch made of an iterator has only that: use `async for`")
+        return self._reader
 
     def __del__(self) -> None:
         reader = getattr(self, "_reader", None)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from etcd_channel import Channel, ClientError, Service
+from etcd_channel import Channel, ClientClosedError, ClientError, Service
 from etcd_channel.arguments import check_timeout
 from etcd_watch._reader import Reader
 from etcd_watch._streams import WatchStreams
@@ -49,6 +49,9 @@ class WatcherCallback:
         except Exception:
             _log.exception("the callback of watch %s failed", self.watch_id)
 
+    def __repr__(self) -> str:
+        return f"WatcherCallback(watch_id={self.watch_id}, error={self.error!r})"
+
 
 class Watcher:
     """Watches keys and ranges, and calls back with their events.
@@ -59,7 +62,8 @@ class Watcher:
 
     Each callback has its watch read by a task of its own: one that is slow, or raises,
     which is logged, does not hold up the others. A callback may be a plain function or a
-    coroutine function. `shutdown` ends all watches and awaits all tasks.
+    coroutine function. `shutdown` ends all watches and awaits all tasks; after it, callbacks
+    may be added anew.
     """
 
     def __init__(
@@ -74,22 +78,38 @@ class Watcher:
                 "watchstub must be a Channel or a service client on one,"
                 f" not {type(watchstub).__name__}"
             )
+        self._channel = channel
         self._timeout = channel.timeout if timeout is None else check_timeout("timeout", timeout)
-        self._streams = WatchStreams(channel, tuple(metadata or ()))
-        self._readers: dict[int, tuple[Watch, asyncio.Task[None]]] = {}
+        self._metadata = _check_metadata(metadata)
+        self._streams = WatchStreams(channel, self._metadata)
+        self._watches: dict[int, Watch] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        # Of those, the ones whose callback waits for the others to end.
+        self._shutting_down: set[asyncio.Task[Any]] = set()
 
     async def setup(self) -> None:
         """Do nothing: the first callback opens the stream."""
 
     async def shutdown(self) -> None:
-        """End all watches; return when the last callback has returned."""
-        readers, self._readers = self._readers, {}
-        for watch, _ in readers.values():
+        """End all watches; return when the last callback has returned.
+
+        A callback may call it: such a one is not waited for. An `add_callback` that is under
+        way raises `ClientClosedError`.
+        """
+        here = asyncio.current_task()
+        assert here is not None
+        streams, self._streams = self._streams, WatchStreams(self._channel, self._metadata)
+        watches, self._watches = self._watches, {}
+        for watch in watches.values():
             await watch.cancel()
-        tasks = [task for _, task in readers.values() if task is not asyncio.current_task()]
-        if tasks:
-            await asyncio.wait(tasks)
-        await self._streams.close()
+        await streams.close()
+        self._shutting_down.add(here)
+        try:
+            tasks = self._tasks - self._shutting_down
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            self._shutting_down.discard(here)
 
     async def add_callback(
         self,
@@ -109,7 +129,6 @@ class Watcher:
         callback gets it as its last call.
         """
         watcher_callback = WatcherCallback(callback)
-        watcher_callback.prev_kv = prev_kv
         spec = watch_spec(
             key,
             range_end,
@@ -120,18 +139,26 @@ class Watcher:
             watch_id,
             fragment,
         )
-        watch = await Watch._of(Reader(spec, self._streams, self._timeout))
+        watcher_callback.prev_kv = prev_kv
+        streams = self._streams
+        watch = await Watch._of(Reader(spec, streams, self._timeout))
+        if streams is not self._streams:
+            await watch.cancel()
+            raise ClientClosedError("the watcher was shut down")
         watcher_callback.watch_id = watch.watch_id
-        task = asyncio.create_task(self._serve(watch, watcher_callback))
-        self._readers[watch.watch_id] = (watch, task)
-        task.add_done_callback(lambda _: self._readers.pop(watch.watch_id, None))
+        self._watches[watch.watch_id] = watch
+        task = asyncio.create_task(
+            self._serve(watch, watcher_callback), name=f"etcd watch {watch.watch_id}"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return watcher_callback
 
     async def cancel(self, watch_id: int) -> None:
         """End a watch by its number; nothing happens if there is none."""
-        found = self._readers.get(watch_id)
-        if found is not None:
-            await found[0].cancel()
+        watch = self._watches.pop(watch_id, None)
+        if watch is not None:
+            await watch.cancel()
 
     async def _serve(self, watch: Watch, watcher_callback: WatcherCallback) -> None:
         try:
@@ -140,3 +167,22 @@ class Watcher:
         except ClientError as error:
             watcher_callback.error = error
             await watcher_callback._call(error)
+        finally:
+            await watch.cancel()
+            # By now another may have the number.
+            if self._watches.get(watch.watch_id) is watch:
+                del self._watches[watch.watch_id]
+
+
+def _check_metadata(metadata: object) -> tuple[tuple[str, str], ...]:
+    if metadata is None:
+        return ()
+    if isinstance(metadata, (list, tuple)):
+        pairs = tuple(tuple(pair) for pair in metadata if isinstance(pair, (list, tuple)))
+        if len(pairs) == len(metadata) and all(map(_is_pair_of_text, pairs)):
+            return pairs
+    raise TypeError("metadata must be a sequence of (str, str) pairs")
+
+
+def _is_pair_of_text(pair: tuple[object, ...]) -> bool:
+    return len(pair) == 2 and all(isinstance(part, str) for part in pair)
