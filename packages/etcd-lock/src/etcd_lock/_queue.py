@@ -8,8 +8,6 @@ A contender waits for the one right before it, so one is woken at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from etcd_channel import KeyValue, RevisionCompactedError
 from etcd_channel.arguments import check_key
@@ -22,17 +20,15 @@ from etcd_watch import EventKind
 
 __all__ = ["Place"]
 
-T = TypeVar("T")
-
 
 class Place:
     """A session's place in a queue; what a mutex and an election are made of."""
 
-    def __init__(self, session: Session, prefix: bytes) -> None:
+    def __init__(self, session: Session, name: bytes) -> None:
         if not isinstance(session, Session):
             raise TypeError(f"session must be a Session, not {type(session).__name__}")
         self.session = session
-        self.prefix = check_key("prefix", prefix) + b"/"
+        self.prefix = check_key("name", name) + b"/"
         self.revision: int | None = None
         """The create revision of the session's key; None while it has no place."""
 
@@ -55,16 +51,10 @@ class Place:
         """
         first = False
         try:
-            await self._line_up(value)
-            waiting = self._until_lost(self._until_first())
-            if deadline is None:
-                await waiting
-            else:
-                remaining = deadline - asyncio.get_running_loop().time()
-                await asyncio.wait_for(waiting, max(remaining, 0.0))
-            first = True
-        except asyncio.TimeoutError:
-            first = await self.is_first()
+            # To its end, also when cancelled: a deletion could overtake a put that is still
+            # under way, and the key would stand in everybody's way as long as the session.
+            await finish(self._line_up(value))
+            first = await self._wait(deadline)
         finally:
             if not first:
                 await finish(quietly(self.leave()))
@@ -142,18 +132,25 @@ class Place:
         leader = await self.leader()
         return leader is not None and leader.create_revision == self.revision
 
-    async def _until_lost(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work`, but no longer than the session lasts."""
+    async def _wait(self, deadline: float | None) -> bool:
+        """Wait for the first place, no longer than the session lasts, or until `deadline`."""
+        timeout = None
+        if deadline is not None:
+            timeout = max(deadline - asyncio.get_running_loop().time(), 0.0)
         lost = asyncio.ensure_future(self.session.lease.lost)
-        task = asyncio.ensure_future(work)
+        turn = asyncio.create_task(self._until_first())
         try:
-            await asyncio.wait([lost, task], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return await task
-            raise LockLostError(
-                f"the session ended while it waited for {self.prefix!r}"
-            ) from lost.result()
+            await asyncio.wait([lost, turn], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if turn.done():
+                turn.result()
+                return True
+            if lost.done():
+                raise LockLostError(
+                    f"the session ended while it waited for {self.prefix!r}"
+                ) from lost.result()
+            # Who is not to wait asks only.
+            return await self.is_first()
         finally:
             lost.cancel()
-            task.cancel()
-            await asyncio.wait([lost, task])
+            turn.cancel()
+            await asyncio.wait([lost, turn])

@@ -55,12 +55,13 @@ class Mutex:
         wait = check_wait("timeout", timeout)
         turn = self._place.session.turn(self.key)
         deadline = None if wait is None else asyncio.get_running_loop().time() + wait
-        if turn.locked() and wait == 0:
-            return False
-        try:
-            await asyncio.wait_for(turn.acquire(), wait)
-        except asyncio.TimeoutError:
-            return False
+        if not turn.locked():
+            await turn.acquire()  # at once: a wait of 0 would not let it
+        else:
+            try:
+                await asyncio.wait_for(turn.acquire(), wait)
+            except asyncio.TimeoutError:
+                return False
         held = False
         try:
             held = await self._place.take(b"", deadline)
