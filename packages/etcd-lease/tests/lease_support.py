@@ -1,0 +1,26 @@
+"""What the tests of leases ask the world again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from etcd_lease import Lease, LeaseClient
+
+__all__ = ["is_there", "until"]
+
+
+async def until(question: Callable[[], Awaitable[object]], answer: object) -> None:
+    """Ask until the answer is this one, for what a server does in its own time."""
+    last: object = None
+    for _ in range(1000):
+        last = await question()
+        if last == answer:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"the answer is still {last!r}, not {answer!r}")
+
+
+async def is_there(client: LeaseClient, lease: Lease | int) -> bool:
+    """Whether the server has a lease."""
+    return (lease if isinstance(lease, int) else lease.id) in await client.leases()
