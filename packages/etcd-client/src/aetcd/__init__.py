@@ -4,7 +4,7 @@ Code that was written for `aetcd` runs on it as it is. The names are the same ob
 `etcd_client` and the service packages have.
 """
 
-from aetcd import client, exceptions, rtypes, utils
+from aetcd import client, exceptions, leases, locks, rtypes, utils, watcher
 from aetcd.client import Client, Transactions
 from aetcd.exceptions import (
     ClientError,
@@ -16,8 +16,23 @@ from aetcd.exceptions import (
     PreconditionFailedError,
     RevisionCompactedError,
     UnauthenticatedError,
+    WatchTimeoutError,
 )
-from aetcd.rtypes import Delete, DeleteRange, Get, GetRange, KeyValue, Put, ResponseHeader
+from aetcd.leases import Lease
+from aetcd.locks import Lock
+from aetcd.rtypes import (
+    Delete,
+    DeleteRange,
+    Event,
+    EventKind,
+    Get,
+    GetRange,
+    KeyValue,
+    Put,
+    ResponseHeader,
+    Watch,
+)
+from aetcd.watcher import Watcher, WatcherCallback
 
 __all__ = [
     "Client",
@@ -27,19 +42,30 @@ __all__ = [
     "Delete",
     "DeleteRange",
     "DuplicateLeaseError",
+    "Event",
+    "EventKind",
     "Get",
     "GetRange",
     "InternalError",
     "InvalidArgumentError",
     "KeyValue",
+    "Lease",
+    "Lock",
     "PreconditionFailedError",
     "Put",
     "ResponseHeader",
     "RevisionCompactedError",
     "Transactions",
     "UnauthenticatedError",
+    "Watch",
+    "WatchTimeoutError",
+    "Watcher",
+    "WatcherCallback",
     "client",
     "exceptions",
+    "leases",
+    "locks",
     "rtypes",
     "utils",
+    "watcher",
 ]

@@ -11,6 +11,7 @@ from etcd_channel import (
     RevisionCompactedError,
     UnauthenticatedError,
 )
+from etcd_watch import WatchTimeoutError
 
 __all__ = [
     "ClientError",
@@ -22,4 +23,5 @@ __all__ = [
     "PreconditionFailedError",
     "RevisionCompactedError",
     "UnauthenticatedError",
+    "WatchTimeoutError",
 ]

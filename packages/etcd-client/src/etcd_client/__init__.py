@@ -21,6 +21,7 @@ from etcd_channel import (
     InvalidArgumentError,
     KeyValue,
     PreconditionFailedError,
+    Reconnect,
     ResponseHeader,
     RevisionCompactedError,
     UnauthenticatedError,
@@ -32,6 +33,26 @@ from etcd_channel import (
 )
 from etcd_client.client import Client
 from etcd_kv import Delete, DeleteRange, Get, GetRange, Put, TransactionResult, Transactions
+from etcd_lease import Lease, LeaseExpiredError, LeaseInfo, LeaseRefresh
+from etcd_lock import (
+    Election,
+    LeaderKey,
+    Lock,
+    LockLostError,
+    LockTimeoutError,
+    Mutex,
+    NotLeaderOfElectionError,
+    Session,
+)
+from etcd_watch import (
+    Event,
+    EventKind,
+    Watch,
+    Watcher,
+    WatcherCallback,
+    WatchResponse,
+    WatchTimeoutError,
+)
 
 __version__ = "0.1.0"
 
@@ -47,18 +68,38 @@ __all__ = [
     "Delete",
     "DeleteRange",
     "DuplicateLeaseError",
+    "Election",
+    "Event",
+    "EventKind",
     "Get",
     "GetRange",
     "InternalError",
     "InvalidArgumentError",
     "KeyValue",
+    "LeaderKey",
+    "Lease",
+    "LeaseExpiredError",
+    "LeaseInfo",
+    "LeaseRefresh",
+    "Lock",
+    "LockLostError",
+    "LockTimeoutError",
+    "Mutex",
+    "NotLeaderOfElectionError",
     "PreconditionFailedError",
     "Put",
+    "Reconnect",
     "ResponseHeader",
     "RevisionCompactedError",
+    "Session",
     "TransactionResult",
     "Transactions",
     "UnauthenticatedError",
+    "Watch",
+    "WatchResponse",
+    "WatchTimeoutError",
+    "Watcher",
+    "WatcherCallback",
     "WrongEventLoopError",
     "errors",
     "lease_to_id",

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 from etcd_channel import TLS, Channel
 from etcd_channel.arguments import check_int, check_name
 from etcd_kv import KVClient
+from etcd_lease import LeaseClient
+from etcd_lock import LockClient, ServerLockClient
+from etcd_watch import WatchClient
 
 __all__ = ["Client"]
 
@@ -18,7 +21,7 @@ _HOST = "localhost"
 _PORT = 2379
 
 
-class Client(KVClient):
+class Client(KVClient, WatchClient, LeaseClient, LockClient, ServerLockClient):
     """A client of an etcd cluster.
 
     `host` and `port` name one member; `endpoints`, as for `Channel`, several, and then

@@ -1,0 +1,5 @@
+"""The documented module `aetcd.leases`."""
+
+from etcd_lease import Lease
+
+__all__ = ["Lease"]
