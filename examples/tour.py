@@ -162,7 +162,7 @@ async def locks(client: Client, prefix: bytes) -> None:
 async def _until(client: Client, prefix: bytes, count: int) -> None:
     """Wait until so many keys stand under the prefix."""
     async with client.watch_prefix(prefix) as watch:
-        while (found := await client.get_prefix(prefix, count_only=True)).count < count:
+        while (await client.get_prefix(prefix, count_only=True)).count < count:
             await watch.__anext__()
 
 
