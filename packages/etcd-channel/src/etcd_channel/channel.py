@@ -9,17 +9,19 @@ import sys
 import time
 import warnings
 import weakref
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
+from grpc.aio import AioRpcError
 
 from etcd_channel import errors
 from etcd_channel._connection import Connection
-from etcd_channel._judgement import Backoff, Verdict, judge, to_client_error
+from etcd_channel._course import Course, remaining, within
+from etcd_channel._judgement import to_client_error
 from etcd_channel._members import Members
 from etcd_channel._options import channel_options
 from etcd_channel._tokens import Tokens
@@ -43,14 +45,6 @@ DEFAULT_TIMEOUT = 10.0
 
 DEFAULT_CONNECT_TIMEOUT = 3.0
 """Seconds that a call may look for a member that answers."""
-
-# Renewals of a token within one call: a server that refuses every token that it made is not to
-# be asked for ever.
-_MOST_RENEWALS = 5
-
-# Refusals of one call because users or roles have changed again while it was under way. Whoever
-# changes hundreds of users at a stretch does nobody wrong, and neither does the caller.
-_MOST_OLD_REVISIONS = 100
 
 # Seconds that close() waits for what cancelled calls left to be cleaned up.
 _CLEANING_TIME = 1.0
@@ -207,7 +201,8 @@ class Channel:
         deadline = loop.time() + self._timeout
         await self._members.reach(AUTHENTICATE, None, deadline)
         if self._tokens is not None:
-            await self._within(deadline, AUTHENTICATE, self._tokens.ensure)
+            left = remaining(self._clock, deadline)
+            await within(left, AUTHENTICATE, self._members, self._tokens.ensure)
 
     async def close(self) -> None:
         """End all streams and connections; safe to call twice, and while calls are under way.
@@ -302,16 +297,50 @@ class Channel:
         write was sent once and may have been applied. Cancelling the call does not take
         the request back: it may be applied then as well.
         """
-        loop = self._loop
-        if loop is not asyncio.get_running_loop() or loop is None:
-            loop = self._bind()
+        if self._loop is not get_running_loop():
+            self._bind()
         if timeout is not None:
             timeout = check_timeout("timeout", timeout)
         elif not rpc.endless:
             timeout = self._timeout
-        deadline = None if timeout is None else loop.time() + timeout
+        clock = self._clock
+        deadline = None if timeout is None else clock() + timeout
+        members = self._members
+        # Tokens come about by authentication: it needs none.
+        tokens = None if rpc is AUTHENTICATE else self._tokens
+        course: Course | None = None
         try:
-            return await self._persevere(rpc, request, deadline, endpoint, self._tokens)
+            # Nearly every call passes here once, and what it costs is paid by each of them: where
+            # nothing has failed yet, nothing is made ready for a failure.
+            while True:
+                connection = members.current if endpoint is None else members.pick(endpoint)
+                if not connection.healthy:
+                    connection = await members.reach(rpc, endpoint, deadline)
+                    timeout = remaining(clock, deadline)
+                if tokens is None:
+                    seen, metadata = 0, None
+                else:
+                    if not tokens.fetched:
+                        await within(timeout, rpc, members, tokens.ensure)
+                        timeout = remaining(clock, deadline)
+                    seen, metadata = tokens.fetched, tokens.metadata
+                if timeout is not None and rpc.repeatable:
+                    # Leave time for the members not tried yet, where one stays silent.
+                    untried = members.candidates(endpoint) - (course.attempts if course else 0)
+                    if untried > 1:
+                        timeout /= untried
+                try:
+                    return await connection.unary(rpc)(request, timeout=timeout, metadata=metadata)
+                except AioRpcError as cause:
+                    failed = self._failure(cause, rpc, connection)
+                if course is None:
+                    course = Course(rpc, members, endpoint, tokens, clock, deadline)
+                await course.follow(failed, seen)
+                timeout = remaining(clock, deadline)
+        except errors.ClientError as error:
+            if course is not None and course.unsettled:
+                error.definite = False
+            raise
         except asyncio.CancelledError:
             # gRPC cancels what is under way on a channel that is closed. That is not for
             # the task that called, unless it was cancelled too.
@@ -337,28 +366,24 @@ class Channel:
         what follows depends on what went before. Close the iterator (`aclose`, or leaving
         an `async with contextlib.aclosing(…)`) to end it early.
         """
-        loop = self._loop
-        if loop is not asyncio.get_running_loop() or loop is None:
-            loop = self._bind()
+        self._bind()
         if timeout is not None:
             timeout = check_timeout("timeout", timeout)
         elif not rpc.endless:
             timeout = self._timeout
-        deadline = None if timeout is None else loop.time() + timeout
-        tokens = self._tokens
-        attempts = 0
-        backoff = Backoff()
+        clock, members, tokens = self._clock, self._members, self._tokens
+        deadline = None if timeout is None else clock() + timeout
+        course = Course(rpc, members, endpoint, tokens, clock, deadline)
         while True:
-            connection = await self._members.reach(rpc, endpoint, deadline)
+            connection = await members.reach(rpc, endpoint, deadline)
             if tokens is not None:
-                await self._within(deadline, rpc, tokens.ensure)
+                await within(remaining(clock, deadline), rpc, members, tokens.ensure)
             seen = tokens.fetched if tokens is not None else 0
             call = connection.download(rpc)(
                 request,
-                timeout=self._remaining(deadline),
+                timeout=remaining(clock, deadline),
                 metadata=tokens.metadata if tokens is not None else None,
             )
-            attempts += 1
             begun = False
             failed: errors.ClientError
             try:
@@ -378,18 +403,9 @@ class Channel:
                 )
             finally:
                 call.cancel()
-            verdict = judge(rpc, failed)
-            if begun or verdict is Verdict.RAISE or self._remaining(deadline) == 0:
+            if begun:
                 raise failed
-            if verdict is Verdict.RENEW:
-                if not _may_renew(failed, attempts, tokens):
-                    raise failed
-                if attempts > 1:
-                    await self._pause(backoff, deadline)
-                if tokens is not None:
-                    await self._within(deadline, rpc, partial(tokens.renew, seen))
-            elif attempts % self._members.candidates(endpoint) == 0:
-                await self._pause(backoff, deadline)
+            await course.follow(failed, seen)
 
     def stream(
         self,
@@ -443,64 +459,6 @@ class Channel:
         self._reconnects += 1
         self._hook(reconnect)
 
-    async def _persevere(
-        self,
-        rpc: Rpc[RequestT, ResponseT],
-        request: RequestT,
-        deadline: float | None,
-        endpoint: str | None,
-        tokens: Tokens | None,
-    ) -> ResponseT:
-        """Attempt until there is a response, an error for the caller, or no time left."""
-        members = self._members
-        candidates = members.candidates(endpoint)
-        # Whether a sending went out whose fate is unknown: it leaves the call open, whatever
-        # becomes of the sendings after it.
-        unsettled = False
-        backoff = Backoff()
-        # Short pauses: what was changed is changed, and a token is best when it is new.
-        renewing = Backoff(most=0.2)
-        attempts = renewals = 0
-        try:
-            while True:
-                connection = members.pick(endpoint)
-                if not connection.healthy:
-                    connection = await members.reach(rpc, endpoint, deadline)
-                if tokens is not None and not tokens.fetched:
-                    await self._within(deadline, rpc, tokens.ensure)
-                seen = tokens.fetched if tokens is not None else 0
-                attempts += 1
-                try:
-                    return await connection.unary(rpc)(
-                        request,
-                        timeout=self._share(rpc, deadline, candidates - attempts + 1),
-                        metadata=tokens.metadata if tokens is not None else None,
-                    )
-                except grpc.aio.AioRpcError as cause:
-                    failed = self._failure(cause, rpc, connection)
-                    unsettled = unsettled or not failed.definite
-                verdict = judge(rpc, failed)
-                if verdict is Verdict.RAISE or self._remaining(deadline) == 0:
-                    raise failed
-                # Another endpoint and the first new token are tried at once.
-                if verdict is Verdict.REPEAT:
-                    if attempts % candidates == 0:
-                        await self._pause(backoff, deadline)
-                    continue
-                renewals += 1
-                if not _may_renew(failed, renewals, tokens):
-                    raise failed
-                if renewals > 1:
-                    await self._pause(renewing, deadline)
-                    # What others fetched meanwhile may be old again.
-                    seen = tokens.fetched if tokens is not None else 0
-                if tokens is not None:
-                    await self._within(deadline, rpc, partial(tokens.renew, seen))
-        except errors.ClientError as error:
-            if unsettled:
-                error.definite = False
-            raise
-
     def _failure(
         self, cause: grpc.aio.AioRpcError, rpc: Rpc[Any, Any], connection: Connection
     ) -> errors.ClientError:
@@ -509,57 +467,8 @@ class Channel:
             self._members.leave(connection)
         return error
 
-    def _share(self, rpc: Rpc[Any, Any], deadline: float | None, members_left: int) -> float | None:
-        """The seconds that one attempt may take.
-
-        A repeatable RPC leaves time for the members not tried yet, where one stays silent.
-        """
-        remaining = self._remaining(deadline)
-        if remaining is None or not rpc.repeatable or members_left <= 1:
-            return remaining
-        return remaining / members_left
-
-    def _remaining(self, deadline: float | None) -> float | None:
-        if deadline is None:
-            return None
-        return max(deadline - self._clock(), 0.0)
-
-    async def _pause(self, backoff: Backoff, deadline: float | None) -> None:
-        pause = backoff.next()
-        remaining = self._remaining(deadline)
-        await self._members.pause(pause if remaining is None else min(pause, remaining))
-
-    async def _within(
-        self,
-        deadline: float | None,
-        rpc: Rpc[Any, Any],
-        work: Callable[[float | None], Coroutine[Any, Any, None]],
-    ) -> None:
-        """Await what goes before a call, no longer than the call may take."""
-        try:
-            await work(self._remaining(deadline))
-        except asyncio.TimeoutError as cause:
-            raise errors.ConnectionTimeoutError(
-                "no token came within the timeout",
-                code=grpc.StatusCode.DEADLINE_EXCEEDED,
-                method=rpc.name,
-                endpoint=self._members.current.endpoint.name,
-                definite=True,
-            ) from cause
-
     async def _authenticate(self, request: pb.AuthenticateRequest) -> pb.AuthenticateResponse:
-        deadline = self._clock() + self._timeout
-        return await self._persevere(AUTHENTICATE, request, deadline, None, None)
-
-
-def _may_renew(refusal: errors.ClientError, renewals: int, tokens: Tokens | None) -> bool:
-    """Whether a call may be sent again after the server refused its token, if it had one.
-
-    A user known by certificate has none, and hears only of changes.
-    """
-    if isinstance(refusal, errors.AuthOldRevisionError):
-        return renewals <= _MOST_OLD_REVISIONS
-    return tokens is not None and renewals <= _MOST_RENEWALS
+        return await self.call(AUTHENTICATE, request)
 
 
 if sys.version_info >= (3, 11):
