@@ -1,0 +1,94 @@
+"""Servers that ask who is calling, and users for them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from etcd_auth import AuthClient, PermissionKind
+from etcd_channel import Channel
+from etcd_testing import EtcdServer
+
+__all__ = ["Account", "AuthServer", "make_account"]
+
+_numbers = itertools.count()
+
+
+class AuthServer(EtcdServer):
+    """A server with authentication enabled, and a look at what it was asked."""
+
+    ROOT_PASSWORD = "the password of root"
+
+    async def __aenter__(self) -> AuthServer:
+        await super().__aenter__()
+        try:
+            await self.enable_auth(self.ROOT_PASSWORD)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    def channel(self, username: str, password: str, **options: Any) -> Channel:
+        return Channel(self.endpoint, username=username, password=password, **options)
+
+    def as_root(self) -> Channel:
+        return self.channel("root", self.ROOT_PASSWORD)
+
+    async def answers(self, method: str) -> Mapping[str, int]:
+        """How often an RPC was answered with which code, since the process was started."""
+        found: dict[str, int] = {}
+        for name, value in (await self.metrics()).items():
+            if name.startswith("grpc_server_handled_total{") and f'grpc_method="{method}"' in name:
+                code = name.partition('grpc_code="')[2].partition('"')[0]
+                if value:
+                    found[code] = int(value)
+        return found
+
+    async def authentications(self) -> int:
+        """How often somebody asked for a token, since the process was started."""
+        return sum((await self.answers("Authenticate")).values())
+
+    async def refusals(self, method: str) -> int:
+        """How often an RPC was answered otherwise than OK, since the process was started."""
+        answers = await self.answers(method)
+        return sum(answers.values()) - answers.get("OK", 0)
+
+    async def forgotten(self, username: str, times: int) -> None:
+        """Wait until so many simple tokens of a user have expired; needs log_level="debug"."""
+        words = ("deleted a simple token", f'"user-name":"{username}"')
+        while True:
+            log = self.logs().splitlines()
+            if sum(all(word in line for word in words) for line in log) >= times:
+                return
+            await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user who may read and write everything under a prefix."""
+
+    name: str
+    password: str
+    prefix: bytes
+    server: AuthServer
+
+    def channel(self, **options: Any) -> Channel:
+        return self.server.channel(self.name, self.password, **options)
+
+
+async def make_account(server: AuthServer) -> Account:
+    """Make a user that no other test has."""
+    name = f"user-{next(_numbers)}"
+    account = Account(name, f"the password of {name}", f"/{name}/".encode(), server)
+    async with server.as_root() as channel:
+        auth = AuthClient(channel)
+        await auth.role_add(name)
+        await auth.role_grant_permission(
+            name, PermissionKind.READWRITE, account.prefix, prefix=True
+        )
+        await auth.user_add(name, account.password)
+        await auth.user_grant_role(name, name)
+    return account
