@@ -16,27 +16,30 @@ __all__ = ["with_compacted_revision"]
 
 
 async def with_compacted_revision(
-    channel: Channel, error: RevisionCompactedError, key: bytes, known: int
+    channel: Channel,
+    error: RevisionCompactedError,
+    key: bytes,
+    known: int,
+    timeout: float | None,
 ) -> RevisionCompactedError:
     """Return the error again, saying the compacted revision, which is at least `known`.
 
     `key` is one that the caller may read. Some twenty reads of a number find the revision
-    by halving, whatever the length of history. Where they fail `known` is what is said: it
-    is true, if not all that could be said.
+    by halving, whatever the length of history. Where they fail, or take longer than the call
+    might, `known` is what is said: it is true, if not all that could be said.
     """
+    patience = channel.timeout if timeout is None else timeout
     try:
-        revision = await asyncio.wait_for(_find(channel, key, known), channel.timeout)
+        revision = await asyncio.wait_for(_find(channel, key, known), patience)
     except (ClientError, asyncio.TimeoutError):
         revision = known
-    made = RevisionCompactedError(
+    return RevisionCompactedError(
         revision,
         error.message,
         code=error.code,
         method=error.method,
         endpoint=error.endpoint,
     )
-    made.__cause__ = error.__cause__
-    return made
 
 
 async def _find(channel: Channel, key: bytes, known: int) -> int:

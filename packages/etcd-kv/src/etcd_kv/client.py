@@ -66,7 +66,11 @@ class KVClient(Service):
         Raises `RevisionCompactedError` and `FutureRevisionError` for a revision that the
         server has no more, or not yet.
         """
-        response = await self._range(get_request(key, serializable, options), timeout)
+        request = get_request(key, serializable, options)
+        try:
+            response = await self._channel.call(RANGE, request, timeout=timeout)
+        except RevisionCompactedError as error:
+            raise await self._with_compacted_revision(error, request, timeout) from error.__cause__
         for keyvalue in response.kvs:
             return Get(response.header, keyvalue)
         return None
@@ -138,17 +142,18 @@ class KVClient(Service):
         request = range_request(
             start, end, sort_order=sort_order, sort_target=sort_target, options=options
         )
-        response = await self._range(request, timeout)
+        try:
+            response = await self._channel.call(RANGE, request, timeout=timeout)
+        except RevisionCompactedError as error:
+            raise await self._with_compacted_revision(error, request, timeout) from error.__cause__
         return GetRange(response.header, response.kvs, response.more, response.count)
 
-    async def _range(self, request: pb.RangeRequest, timeout: float | None) -> pb.RangeResponse:
-        try:
-            return await self._channel.call(RANGE, request, timeout=timeout)
-        except RevisionCompactedError as error:
-            compacted = error
+    async def _with_compacted_revision(
+        self, error: RevisionCompactedError, request: pb.RangeRequest, timeout: float | None
+    ) -> RevisionCompactedError:
         # A revision that cannot be read lies below the compacted one.
-        raise await with_compacted_revision(
-            self._channel, compacted, request.key, request.revision + 1
+        return await with_compacted_revision(
+            self._channel, error, request.key, request.revision + 1, timeout
         )
 
     # Writing ---------------------------------------------------------------------------
@@ -265,10 +270,11 @@ class KVClient(Service):
         try:
             return TransactionResult(await self._channel.call(TXN, request, timeout=timeout))
         except RevisionCompactedError as error:
-            compacted = error
-        reads = [read for read in _reads(request) if read.revision]
-        key, known = (reads[0].key, 1) if reads else (b"\0", 1)
-        raise await with_compacted_revision(self._channel, compacted, key, known)
+            # Of several reads it is not said which was refused.
+            key = next((read.key for read in _reads(request) if read.revision), b"\0")
+            raise await with_compacted_revision(
+                self._channel, error, key, 1, timeout
+            ) from error.__cause__
 
     # History ---------------------------------------------------------------------------
 
@@ -287,10 +293,10 @@ class KVClient(Service):
         try:
             response = await self._channel.call(COMPACT, request, timeout=timeout)
         except RevisionCompactedError as error:
-            compacted = error
-        else:
-            return ResponseHeader(response.header)
-        raise await with_compacted_revision(self._channel, compacted, b"\0", revision)
+            raise await with_compacted_revision(
+                self._channel, error, b"\0", revision, timeout
+            ) from error.__cause__
+        return ResponseHeader(response.header)
 
 
 def _reads(request: pb.TxnRequest) -> Iterator[pb.RangeRequest]:
