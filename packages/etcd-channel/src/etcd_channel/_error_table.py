@@ -150,6 +150,11 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
 }
 
+# The second is how TLS 1.3 ends where the server wants another certificate, or one at all: the
+# client's part of the handshake is over before that.
+_HANDSHAKE = re.compile(
+    r"handshake failed|^failed to connect to all addresses\b.*\bTSI_DATA_CORRUPTED", re.IGNORECASE
+)
 _TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
 
 # A watch is refused by a text alone, without a status code.
@@ -167,7 +172,7 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
     # received here: then the request was carried out.
     if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
         return errors.RequestTooLargeError
-    if code is _Code.UNAVAILABLE and "handshake failed" in message.lower():
+    if code is _Code.UNAVAILABLE and _HANDSHAKE.search(message):
         return errors.TLSHandshakeError
     return BY_CODE.get(code, errors.ClientError)
 
