@@ -252,3 +252,18 @@ def test_flags_names_and_choices_are_what_they_say() -> None:
 def test_seconds_may_be_whole() -> None:
     assert check_timeout("timeout", 3) == 3.0
     assert isinstance(check_timeout("timeout", 3), float)
+
+
+# Requests ------------------------------------------------------------------------------
+
+
+async def test_what_is_not_the_request_of_an_rpc_is_not_sent() -> None:
+    """gRPC would send an empty request in its place."""
+    channel = Channel("localhost:1")
+    for wrong in ("text", None, pb.AuthenticateResponse(), pb.AuthenticateRequest):
+        request: Any = wrong
+        with pytest.raises(TypeError, match="request must be AuthenticateRequest"):
+            await channel.call(AUTHENTICATE, request)
+        with pytest.raises(TypeError, match="request must be AuthenticateRequest"):
+            await channel.download(AUTHENTICATE, request).__anext__()
+    await channel.close()

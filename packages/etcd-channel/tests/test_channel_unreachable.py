@@ -66,14 +66,14 @@ async def fails(channel: Channel) -> ClientError:
 
 
 async def test_nobody_there_is_a_failed_connection(nobody: str) -> None:
-    error = await fails(Channel(nobody, connect_timeout=0.2))
+    error = await fails(Channel(nobody, connect_timeout=0.5))
     assert type(error) is ConnectionFailedError
     assert "Connection refused" in str(error)
     assert nobody in str(error)
 
 
 async def test_a_socket_that_does_not_exist_is_a_failed_connection() -> None:
-    error = await fails(Channel("unix:/nonexistent/etcd.sock", connect_timeout=0.2))
+    error = await fails(Channel("unix:/nonexistent/etcd.sock", connect_timeout=0.5))
     assert type(error) is ConnectionFailedError
     assert "unix:/nonexistent/etcd.sock" in str(error)
 
@@ -103,7 +103,7 @@ async def test_a_frozen_server_is_a_timeout() -> None:
 
 
 async def test_a_server_that_freezes_later_ends_a_call_by_its_timeout() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint, connect_timeout=0.3) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint) as channel:
         await channel.call(RANGE, messages.RangeRequest(key=b"k"))
         await server.pause()
         with pytest.raises(ConnectionTimeoutError) as write:
@@ -166,7 +166,7 @@ async def test_who_speaks_something_else_is_a_failed_connection() -> None:
     server = await asyncio.start_server(banter, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        error = await fails(Channel(f"127.0.0.1:{port}", connect_timeout=0.3))
+        error = await fails(Channel(f"127.0.0.1:{port}", connect_timeout=0.5))
         assert type(error) is ConnectionFailedError
 
 

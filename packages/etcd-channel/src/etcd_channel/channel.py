@@ -299,6 +299,8 @@ class Channel:
         """
         if self._loop is not get_running_loop():
             self._bind()
+        if type(request) is not rpc.request:
+            raise rpc.wrong_request(request)
         if timeout is not None:
             timeout = check_timeout("timeout", timeout)
         elif not rpc.endless:
@@ -330,9 +332,15 @@ class Channel:
                     if untried > 1:
                         timeout /= untried
                 try:
-                    return await connection.unary(rpc)(request, timeout=timeout, metadata=metadata)
+                    response = await connection.unary(rpc)(
+                        request, timeout=timeout, metadata=metadata
+                    )
                 except AioRpcError as cause:
                     failed = self._failure(cause, rpc, connection)
+                else:
+                    if response is None:
+                        raise rpc.unreadable_response(connection.endpoint.name)
+                    return response
                 if course is None:
                     course = Course(rpc, members, endpoint, tokens, clock, deadline)
                 await course.follow(failed, seen)
@@ -367,6 +375,8 @@ class Channel:
         an `async with contextlib.aclosing(…)`) to end it early.
         """
         self._bind()
+        if type(request) is not rpc.request:
+            raise rpc.wrong_request(request)
         if timeout is not None:
             timeout = check_timeout("timeout", timeout)
         elif not rpc.endless:
@@ -391,6 +401,8 @@ class Channel:
                     response: Any = await call.read()
                     if response is grpc.aio.EOF:
                         return
+                    if response is None:
+                        raise rpc.unreadable_response(connection.endpoint.name)
                     begun = True
                     yield response
             except grpc.aio.AioRpcError as cause:

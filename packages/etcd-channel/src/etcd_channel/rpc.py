@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from etcd_channel.errors import InternalError
+
 __all__ = ["Rpc"]
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -42,3 +44,12 @@ class Rpc(Generic[RequestT, ResponseT]):
         """The service and the method as etcd's documents write them, "KV.Range"."""
         package_and_service, method = self.path.lstrip("/").split("/")
         return f"{package_and_service.rpartition('.')[2]}.{method}"
+
+    def wrong_request(self, request: object) -> TypeError:
+        """The error for what is not this RPC's request: gRPC would send an empty one for it."""
+        wanted, got = self.request.__name__, type(request).__name__
+        return TypeError(f"request must be {wanted} for {self.name}, not {got}")
+
+    def unreadable_response(self, endpoint: str) -> InternalError:
+        """The error for a response that is none of this RPC's: gRPC hands on None for it."""
+        return InternalError("the response cannot be read", method=self.name, endpoint=endpoint)

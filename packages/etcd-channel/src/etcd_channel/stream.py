@@ -100,7 +100,9 @@ class Stream(Generic[RequestT, ResponseT]):
         self._call: aio.StreamStreamCall[RequestT, ResponseT] | None = None
         # Why the stream is to be opened again although it has not broken.
         self._demand: errors.ClientError | None = None
+        self._failed_to_write: Exception | None = None
         self._heard = False
+        self._stopped = False
         self._told_the_end = False
         self._task = asyncio.create_task(self._run(), name=f"etcd {rpc.name}")
         self._task.add_done_callback(self._tell_the_end_at_last)
@@ -132,6 +134,7 @@ class Stream(Generic[RequestT, ResponseT]):
 
     def stop(self) -> None:
         """Begin to end the stream; `close`, at the latest the channel's, awaits the end."""
+        self._stopped = True
         self._task.cancel()
 
     async def close(self) -> None:
@@ -156,7 +159,10 @@ class Stream(Generic[RequestT, ResponseT]):
     def _tell_the_end(self, error: errors.ClientError) -> None:
         if not self._told_the_end:
             self._told_the_end = True
-            self._handler.ended(error)
+            try:
+                self._handler.ended(error)
+            except Exception:
+                _log.exception("%s: the handler failed at the end of the stream", self._rpc.name)
 
     def _tell_the_end_at_last(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before its first step never gets to say so itself.
@@ -205,18 +211,16 @@ class Stream(Generic[RequestT, ResponseT]):
         call = self._call = connection.duplex(self._rpc)(metadata=metadata)
         self._demand = None
         self._outbox.clear()
-        self._outbox.extend(self._handler.opened())
-        self._wake_writer.set()
         writer = asyncio.create_task(self._write(call))
         try:
+            self._outbox.extend(self._handler.opened())
+            self._wake_writer.set()
             reason = await self._read(call, connection.endpoint.name)
         finally:
             self._call = None
             call.cancel()
             writer.cancel()
             await asyncio.wait([writer])
-            if not writer.cancelled() and (failed := writer.exception()) is not None:
-                _log.warning("%s: writing failed: %r", self._rpc.name, failed)
         self._members.leave(connection)
         return reason
 
@@ -236,8 +240,10 @@ class Stream(Generic[RequestT, ResponseT]):
         except aio.AioRpcError as cause:
             return to_client_error(cause, self._rpc, endpoint)
         except asyncio.CancelledError:
-            # reopen() cancels the call and not the task, close() the task.
-            if self._demand is None:
+            # reopen() and a failed writer cancel the call and not the task, stop() the task.
+            if self._failed_to_write is not None:
+                raise self._failed_to_write from None
+            if self._demand is None or self._stopped:
                 raise
             return self._demand
 
@@ -247,10 +253,17 @@ class Stream(Generic[RequestT, ResponseT]):
                 await self._wake_writer.wait()
                 self._wake_writer.clear()
                 while self._outbox:
-                    await call.write(self._outbox.popleft())
+                    request = self._outbox.popleft()
+                    if type(request) is not self._rpc.request:
+                        raise self._rpc.wrong_request(request)
+                    await call.write(request)
         except (aio.AioRpcError, asyncio.InvalidStateError):
             # The stream broke; the reader learns it too, and says why.
             return
+        except Exception as error:
+            # A request that cannot be sent: the handler's fault, told by the reader.
+            self._failed_to_write = error
+            call.cancel()
 
 
 def _no_hook(reconnect: Reconnect) -> None:
