@@ -1,0 +1,344 @@
+"""Leases are kept alive over restarts, kills, cuts and silence, and lost when they must be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from lease_support import is_there, until
+
+from etcd_channel import Channel
+from etcd_lease import Lease, LeaseClient, LeaseExpiredError
+from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
+
+HANG = 60.0
+"""Seconds after which a test has hung; nothing is measured by it."""
+
+
+async def renewed(lease: Lease) -> None:
+    """Wait until a lease was renewed once more; it must not be lost on the way."""
+    left = lease.remaining
+    while not lease.is_lost:
+        await asyncio.sleep(0.01)
+        if lease.remaining > left:
+            return
+        left = lease.remaining
+    raise await lease.lost
+
+
+async def streams(server: EtcdServer, kind: str = "started") -> int:
+    """How many keep-alive streams a server has seen begin, or end ("handled")."""
+    metrics = await server.metrics()
+    return round(
+        sum(
+            value
+            for name, value in metrics.items()
+            if name.startswith(f"grpc_server_{kind}_total")
+            and 'grpc_method="LeaseKeepAlive"' in name
+        )
+    )
+
+
+async def test_a_lease_is_kept_alive_beyond_its_time_to_live(
+    client: LeaseClient, etcd_server: EtcdServer, key_prefix: bytes
+) -> None:
+    key = key_prefix.decode()
+    async with client.lease(1, keep_alive=True) as lease:
+        await etcd_server.etcdctl("put", f"--lease={lease.id:x}", key, "value")
+        await asyncio.sleep(2.5)
+        assert not lease.is_lost
+        assert await etcd_server.etcdctl("get", "--print-value-only", key) == "value\n"
+    assert await etcd_server.etcdctl("get", key) == ""
+
+
+async def test_keep_alive_can_begin_later_and_stop(client: LeaseClient) -> None:
+    lease = await client.lease(1)
+    await lease.keep_alive()
+    await lease.keep_alive()
+    await renewed(lease)
+    lease.stop_keep_alive()
+    assert not lease.is_lost
+    assert isinstance(await asyncio.wait_for(lease.lost, HANG), LeaseExpiredError)
+    await until(lambda: is_there(client, lease), False)
+
+
+async def test_a_lease_known_by_its_id_is_kept_alive(
+    client: LeaseClient, etcd_endpoint: str
+) -> None:
+    granted = await client.lease(1)
+    async with Channel(etcd_endpoint) as other:
+        lease = Lease(granted.id, 60, LeaseClient(other))
+        await lease.keep_alive()
+        assert lease.ttl == 1
+        for _ in range(4):
+            await renewed(lease)
+        assert granted.is_lost
+        await lease.revoke()
+
+
+async def test_a_lease_is_kept_alive_although_nobody_holds_the_object(client: LeaseClient) -> None:
+    lease_id = (await client.lease(1, keep_alive=True)).id
+    await asyncio.sleep(2.0)
+    await client.revoke_lease(lease_id)
+
+
+async def test_two_hundred_leases_and_two_clients_use_one_stream() -> None:
+    async with EtcdServer() as server:
+        async with Channel(server.endpoint) as channel:
+            clients = LeaseClient(channel), LeaseClient(channel)
+            leases = await asyncio.gather(
+                *(clients[number % 2].lease(3, keep_alive=True) for number in range(200))
+            )
+            await asyncio.gather(*map(renewed, leases))
+            assert await streams(server) == 1
+            assert len(await clients[0].leases()) == 200
+            await asyncio.gather(*(lease.revoke() for lease in leases))
+            assert await clients[0].leases() == []
+            assert await streams(server, "handled") == 0
+        await until(lambda: streams(server, "handled"), 1)
+
+
+async def test_a_revocation_by_another_client_is_noticed(
+    client: LeaseClient, etcd_server: EtcdServer
+) -> None:
+    lease = await client.lease(2, keep_alive=True)
+    other = await client.lease(2, keep_alive=True)
+    await etcd_server.etcdctl("lease", "revoke", f"{lease.id:x}")
+    error = await asyncio.wait_for(lease.lost, HANG)
+    assert "the server has it no more" in str(error)
+    await renewed(other)
+    await other.revoke()
+
+
+async def test_leases_are_kept_over_a_restart_of_the_server() -> None:
+    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+        lease = await LeaseClient(channel).lease(6, keep_alive=True)
+        await renewed(lease)
+        await server.restart()
+        await renewed(lease)
+        await server.kill()
+        await server.start()
+        await renewed(lease)
+        await lease.revoke()
+
+
+async def test_leases_are_kept_while_the_members_are_killed_in_turn() -> None:
+    async with EtcdCluster(3) as cluster, Channel(cluster.endpoints) as channel:
+        client = LeaseClient(channel)
+        leases = [await client.lease(6, keep_alive=True) for _ in range(3)]
+        for member in cluster.members:
+            await member.kill()
+            await asyncio.gather(*map(renewed, leases))
+            await member.start()
+        assert sorted(await client.leases()) == sorted(lease.id for lease in leases)
+
+
+async def test_leases_are_kept_while_the_members_stop_answering_in_turn() -> None:
+    async with EtcdCluster(3) as cluster, Channel(cluster.endpoints) as channel:
+        lease = await LeaseClient(channel).lease(6, keep_alive=True)
+        for member in cluster.members:
+            await member.pause()
+            await renewed(lease)
+            await member.resume()
+            await member.wait_healthy()
+        await lease.revoke()
+
+
+async def test_a_lease_is_kept_while_its_connection_is_cut_again_and_again(
+    etcd_server: EtcdServer,
+) -> None:
+    async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
+        lease = await LeaseClient(channel).lease(3, keep_alive=True)
+        for number in range(25):
+            await asyncio.sleep(0.2)
+            fault = (proxy.cut, proxy.reset, proxy.half_close)[number % 3]
+            fault()
+            assert not lease.is_lost
+        await renewed(lease)
+        assert channel.reconnects
+        await lease.revoke()
+
+
+async def test_a_lease_is_kept_over_a_silence_that_is_shorter_than_its_life(
+    etcd_server: EtcdServer,
+) -> None:
+    async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
+        lease = await LeaseClient(channel).lease(6, keep_alive=True)
+        await renewed(lease)
+        proxy.black_hole()
+        await asyncio.sleep(3.0)
+        proxy.heal()
+        await renewed(lease)
+        await lease.revoke()
+
+
+async def test_a_lease_is_kept_by_another_member_when_one_falls_silent(
+    etcd_server: EtcdServer,
+) -> None:
+    async with FaultProxy(etcd_server.endpoint) as first, FaultProxy(etcd_server.endpoint) as next_:
+        async with Channel([first.endpoint, next_.endpoint]) as channel:
+            lease = await LeaseClient(channel).lease(4, keep_alive=True)
+            for silent in (first, next_, first):
+                silent.black_hole()
+                await renewed(lease)
+                await renewed(lease)
+                silent.heal()
+            await lease.revoke()
+
+
+async def test_a_lease_is_lost_in_a_silence_that_is_longer_and_stays_lost(
+    client: LeaseClient, etcd_server: EtcdServer
+) -> None:
+    async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
+        lease = await LeaseClient(channel).lease(1, keep_alive=True)
+        await renewed(lease)
+        proxy.black_hole()
+        began = time.monotonic()
+        error = await asyncio.wait_for(lease.lost, HANG)
+        # It is lost by its own clock: nobody could say so.
+        assert "no renewal was acknowledged for its time to live of 1 s" in str(error)
+        assert time.monotonic() - began < 30
+        proxy.heal()
+        await until(lambda: is_there(client, lease), False)
+        assert lease.is_lost
+
+
+async def test_an_answer_that_comes_too_late_does_not_bring_a_lease_back(
+    client: LeaseClient, etcd_server: EtcdServer
+) -> None:
+    async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
+        lease = await LeaseClient(channel).lease(2, keep_alive=True)
+        await renewed(lease)
+        # The server gets the requests and renews; what it answers is held.
+        proxy.black_hole("to_client")
+        await asyncio.wait_for(lease.lost, HANG)
+        proxy.heal()
+        await asyncio.sleep(0.2)
+        assert lease.is_lost
+        assert lease.remaining == 0.0
+        with pytest.raises(LeaseExpiredError):
+            await lease.refresh()
+
+
+async def test_a_lease_is_kept_although_tokens_expire() -> None:
+    async with EtcdServer(auth_token_ttl=1) as server:
+        await server.enable_auth("secret")
+        async with Channel(server.endpoint, username="root", password="secret") as channel:
+            lease = await LeaseClient(channel).lease(2, keep_alive=True)
+            async with FaultProxy(server.endpoint) as proxy:
+                through = Channel(proxy.endpoint, username="root", password="secret")
+                async with through:
+                    other = await LeaseClient(through).lease(3, keep_alive=True)
+                    for _ in range(3):
+                        await asyncio.sleep(1.5)
+                        # By now the token is old; the next stream has to have a new one.
+                        proxy.cut()
+                        await renewed(other)
+                    await other.revoke()
+            await renewed(lease)
+            assert (await lease.refresh()).ttl == 2
+            await lease.revoke()
+
+
+async def test_nothing_is_left_behind() -> None:
+    async with EtcdServer() as server:
+        before = asyncio.all_tasks()
+        channel = Channel(server.endpoint)
+        client = LeaseClient(channel)
+        async with client.lease(60, keep_alive=True):
+            lease = await client.lease(60)
+            await lease.keep_alive()
+            await lease.revoke()
+        await channel.close()
+        assert asyncio.all_tasks() == before
+        await until(lambda: streams(server, "handled"), 1)
+        assert await streams(server) == 1
+        async with Channel(server.endpoint) as witness:
+            assert await LeaseClient(witness).leases() == []
+
+
+# In a process of its own ---------------------------------------------------------------
+
+STOPPED = """
+import asyncio, signal, sys
+from etcd_channel import Channel
+from etcd_lease import LeaseClient
+
+async def main():
+    async with Channel(sys.argv[1]) as channel:
+        lease = await LeaseClient(channel).lease(1, keep_alive=True)
+        # Runs before anything of the event loop's can, when the process goes on.
+        signal.signal(signal.SIGCONT, lambda *_: print("on waking", lease.is_lost, flush=True))
+        print(lease.id, flush=True)
+        error = await lease.lost
+        print("waited", error.lease_id == lease.id, lease.is_lost, flush=True)
+
+asyncio.run(main())
+"""
+
+SILENT = """
+import asyncio, sys
+from etcd_channel import Channel
+from etcd_lease import LeaseClient
+
+async def main():
+    async with Channel(sys.argv[1]) as channel:
+        client = LeaseClient(channel)
+        async with client.lease(1, keep_alive=True) as lease:
+            lost = asyncio.ensure_future(lease.lost)
+            other = await client.lease(1)
+            await asyncio.sleep(1.2)
+            assert other.is_lost and not lease.is_lost
+        await lost
+        task = asyncio.create_task(client.lease(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        await client.lease(60, keep_alive=True)
+    print("done")
+
+asyncio.run(main(), debug=True)
+"""
+
+
+@asynccontextmanager
+async def program(*arguments: str) -> AsyncIterator[Process]:
+    """Run a Python program that takes every warning for an error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", *arguments),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_process_that_was_stopped_finds_its_lease_lost_before_anything_else(
+    client: LeaseClient, etcd_endpoint: str
+) -> None:
+    async with program("-c", STOPPED, etcd_endpoint) as process:
+        assert process.stdout is not None
+        lease_id = int(await asyncio.wait_for(process.stdout.readline(), HANG))
+        process.send_signal(signal.SIGSTOP)
+        await until(lambda: is_there(client, lease_id), False)
+        process.send_signal(signal.SIGCONT)
+        stdout, stderr = await asyncio.wait_for(process.communicate(), HANG)
+        assert stdout.decode().splitlines() == ["on waking True", "waited True True"]
+        assert stderr == b""
+
+
+async def test_nothing_is_written_to_stderr(etcd_endpoint: str) -> None:
+    async with program("-X", "dev", "-c", SILENT, etcd_endpoint) as process:
+        stdout, stderr = await asyncio.wait_for(process.communicate(), HANG)
+        assert (stdout, stderr) == (b"done\n", b"")
