@@ -22,6 +22,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 # The answer does not matter, only that there is one: etcd serves gRPC's health service
 # to everybody, and a server that does not still says that it does not.
 _PROBE = "/grpc.health.v1.Health/Check"
+# By itself gRPC reads as far ahead as the connection lets it, tens of megabytes on a fast one.
+_READ_AHEAD = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
 _UNREACHED = (StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -56,20 +58,21 @@ class Connection:
         """The gRPC channel for a use; made here, because this runs in the event loop.
 
         Streams have one of their own: a large range on the same connection would hold up
-        the events behind it (etcd issue 15402).
+        the events behind it (etcd issue 15402). So would a download.
         """
         channel = self._channels.get(use)
         if channel is None:
             if self._closed:
                 raise ClientClosedError("the channel is closed")
             target = self.endpoint.target
+            options = self._options
+            if use == "downloads":
+                options = [*options, *_READ_AHEAD]  # of two of a name, gRPC takes the first
             if self._tls is None:
-                channel = aio.insecure_channel(target, options=self._options)
+                channel = aio.insecure_channel(target, options=options)
             else:
                 channel = aio.secure_channel(
-                    target,
-                    self._tls.credentials(),
-                    options=[*self._options, *self._tls.options()],
+                    target, self._tls.credentials(), options=[*options, *self._tls.options()]
                 )
             self._channels[use] = channel
             self.was_open = True
@@ -92,7 +95,7 @@ class Connection:
         self, rpc: Rpc[RequestT, ResponseT]
     ) -> aio.UnaryStreamMultiCallable[RequestT, ResponseT]:
         """The RPC, one of many responses to a request, as something to call."""
-        return self._channel("streams").unary_stream(
+        return self._channel("downloads").unary_stream(
             rpc.path,
             request_serializer=rpc.request.SerializeToString,
             response_deserializer=rpc.response.FromString,
