@@ -11,6 +11,7 @@ import re
 import ssl
 import sys
 import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -116,8 +117,13 @@ def read(url: str, settings: Mapping[str, str]) -> bytes:
         parts = parts._replace(path=f"{parts.path}index.html")
     request = urllib.request.Request(urllib.parse.urlunsplit(parts), headers=headers)
     context = ssl.create_default_context(cafile=settings.get("cert") or None)
-    with urllib.request.urlopen(request, timeout=60, context=context) as answer:
-        content: bytes = answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+            content: bytes = answer.read()
+    except urllib.error.HTTPError as refusal:
+        # It is an answer too, with a connection of its own.
+        refusal.close()
+        raise
     return content
 
 
