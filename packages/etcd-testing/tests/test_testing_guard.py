@@ -25,6 +25,7 @@ async def main():
     server = EtcdServer()
     await server.start()
     print(server.pid, server.directory, flush=True)
+    sys.stdin.readline()
     {then}
 
 asyncio.run(main())
@@ -43,6 +44,9 @@ class Run:
         self.etcd, self.directory = int(pid), Path(directory)
         assert is_alive(self.etcd)
         assert self.directory.exists()
+        assert process.stdin is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
 
     def leaves_nothing(self) -> bool:
         """Whether its etcd and its files go, soon."""
@@ -56,6 +60,7 @@ class StartRun:
     def __call__(self, then: str = HANG) -> Run:
         process = subprocess.Popen(
             [sys.executable, "-c", RUN.format(then=then)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 
 from .errors import EtcdTestingError
@@ -43,20 +44,20 @@ class GuardedProcess:
         self._events = b""
         # Guards reading of events: two threads may poll one process.
         self._lock = threading.Lock()
-        self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(directory), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env=dict(env),
-            # A session of its own: neither Ctrl-C nor a signal to the test run's whole process
-            # group may end the guard before its work is done.
-            start_new_session=True,
-        )
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        self._stdin, self._stdout = self._popen.stdin, self._popen.stdout
-        os.set_blocking(self._stdout.fileno(), False)
+        # Not Popen's own pipes: a Popen that is dropped is kept by its module until its process
+        # has ended, and its pipes with it, while it is the end of the pipe that ends the guard.
+        commands, self._stdin = _pipe(writable=True)
+        events, self._stdout = _pipe(writable=False)
+        with commands, events:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD), str(directory), str(os.getpid())],
+                stdin=commands,
+                stdout=events,
+                env=dict(env),
+                # A session of its own: neither Ctrl-C nor a signal to the test run's whole
+                # process group may end the guard before its work is done.
+                start_new_session=True,
+            )
 
     def run(self, argv: Sequence[str], *, log: Path, cwd: Path | None = None) -> None:
         """Start the program, its output appended to `log`; none may run yet."""
@@ -147,3 +148,12 @@ class GuardedProcess:
         if self._starting or self.pid is not None:
             self._starting = self._stopped = False
             self.pid, self.returncode = None, status
+
+
+def _pipe(*, writable: bool) -> tuple[FileIO, FileIO]:
+    """A pipe: the guard's end, and that of this process, which never waits when it reads."""
+    reader, writer = os.pipe()
+    if writable:
+        return FileIO(reader, "rb"), FileIO(writer, "wb")
+    os.set_blocking(reader, False)
+    return FileIO(writer, "wb"), FileIO(reader, "rb")
