@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etcd_testing import EtcdCluster, EtcdServer, EtcdTestingError, StartError
+from etcd_testing import EtcdCluster, EtcdctlError, EtcdServer, EtcdTestingError, StartError
 
 
 async def test_three_members_elect_one_leader_and_share_their_data() -> None:
@@ -78,6 +78,68 @@ async def test_a_member_joins_as_a_learner_and_leaves() -> None:
         assert len(cluster) == 1
         with pytest.raises(EtcdTestingError, match="no member"):
             await cluster.discard(member)
+
+
+async def test_an_isolated_leader_is_succeeded_and_follows_when_healed() -> None:
+    async with EtcdCluster(3, peer_proxies=True) as cluster:
+        old = await cluster.leader()
+        first, second = await cluster.followers()
+        await cluster.isolate(old)
+        new = await cluster.leader()
+        assert new is not old
+        assert old.running
+        await new.etcdctl("put", "k", "of the majority")
+        with pytest.raises(EtcdctlError):
+            await old.etcdctl("--command-timeout=500ms", "put", "k", "of the one")
+        # A stale read is all that the isolated one can give.
+        stale = await old.etcdctl("get", "k", "--consistency=s")
+        assert stale == ""
+
+        cluster.heal()
+        await old.wait_healthy()
+        for member in (old, first, second):
+            assert await member.etcdctl("get", "--print-value-only", "k") == "of the majority\n"
+
+
+async def test_a_partition_is_replaced_by_the_next() -> None:
+    async with EtcdCluster(3, peer_proxies=True) as cluster:
+        one, two, three = cluster.members
+        await cluster.isolate(three)
+        assert await cluster.leader() in (one, two)
+        await cluster.partition([one], [two, three])
+        assert await cluster.leader() in (two, three)
+        await two.etcdctl("put", "k", "two of three")
+        assert await three.etcdctl("get", "--print-value-only", "k") == "two of three\n"
+        await cluster.partition([one], [two], [three])
+        with pytest.raises(TimeoutError, match="no leader"):
+            await cluster.leader(timeout=1.0)
+        cluster.heal()
+        assert await cluster.leader() in cluster.members
+
+
+async def test_a_member_joins_behind_a_proxy_and_can_be_isolated() -> None:
+    async with EtcdCluster(1, peer_proxies=True) as cluster:
+        member = cluster.new_member()
+        await cluster[0].etcdctl("member", "add", member.name, f"--peer-urls={member.peer_url}")
+        await member.start()
+        await cluster.isolate(member)
+        with pytest.raises(TimeoutError, match="no leader"):
+            await cluster.leader(timeout=1.0)
+        cluster.heal()
+        await member.wait_healthy()
+
+
+async def test_partitions_that_cannot_be_are_errors() -> None:
+    async with EtcdCluster(1) as cluster:
+        with pytest.raises(EtcdTestingError, match="peer_proxies"):
+            await cluster.isolate(cluster[0])
+        cluster.heal()  # There is nothing to heal, and no harm in it.
+    async with EtcdCluster(2, peer_proxies=True) as cluster:
+        with pytest.raises(ValueError, match="no more than once"):
+            await cluster.partition([cluster[0]], [cluster[0]])
+        stranger = EtcdServer()
+        with pytest.raises(ValueError, match="members of this cluster"):
+            await cluster.isolate(stranger)
 
 
 async def test_members_share_one_authority() -> None:

@@ -109,7 +109,6 @@ class Flow:
 
     def __init__(self, link: Link, direction: Direction) -> None:
         self._link = link
-        self._faults = link.faults
         self._direction = direction
         self._queue: collections.deque[tuple[float, bytes | str]] = collections.deque()
         self._held = 0
@@ -124,12 +123,12 @@ class Flow:
     def feed(self, item: bytes | str) -> None:
         """Take what the source has sent."""
         if isinstance(item, bytes):
-            if self.ended or self._direction in self._faults.drops:
+            if self.ended or self._direction in self._link.faults.drops:
                 self.torn = True
                 self._count(dropped=len(item))
                 return
             self._held += len(item)
-        delay, jitter = self._faults.delays.get(self._direction, (0.0, 0.0))
+        delay, jitter = self._link.faults.delays.get(self._direction, (0.0, 0.0))
         due = self._link.loop.time() + max(0.0, delay + random.uniform(-jitter, jitter))
         if self._queue:
             due = max(due, self._queue[-1][0])  # Jitter never changes the order.
@@ -141,7 +140,7 @@ class Flow:
         self._stop_timer()
         target = self._link.target(self._direction)
         while self._queue and not self.ended and target.transport is not None:
-            if self._direction in self._faults.holes:
+            if self._direction in self._link.faults.holes:
                 break
             due, item = self._queue[0]
             if due > self._link.loop.time():
@@ -212,13 +211,13 @@ class Flow:
             self._timer = None
 
     def _count(self, *, moved: int = 0, dropped: int = 0) -> None:
-        counters = self._faults.counters
+        counters = self._link.faults.counters
         counters.dropped += dropped
         if self._direction == "to_client":
             counters.to_client += moved
         else:
             counters.to_server += moved
-        self._faults.changed()
+        self._link.faults.changed()
 
 
 class ReplyFlow(Flow):
@@ -232,9 +231,9 @@ class ReplyFlow(Flow):
     def feed(self, item: bytes | str) -> None:
         if isinstance(item, bytes):
             begin = self._find_reply(item)
-            killed = self._faults.reply_killed
+            killed = self._link.faults.reply_killed
             if killed is not None and begin is not None:
-                self._faults.reply_killed = None
+                self._link.faults.reply_killed = None
                 self._count(dropped=len(item) - begin)
                 if begin:
                     super().feed(item[:begin])
@@ -252,11 +251,26 @@ class ReplyFlow(Flow):
 
 
 class RequestFlow(Flow):
-    """The flow to the server, whose first bytes tell which protocol is spoken."""
+    """The flow to the server, whose first bytes tell who speaks, and which protocol."""
+
+    def __init__(self, link: Link, direction: Direction) -> None:
+        super().__init__(link, direction)
+        self._unread = b""
 
     def feed(self, item: bytes | str) -> None:
-        if isinstance(item, bytes):
-            self._link.look_at_request(item)
+        if not isinstance(item, bytes):
+            super().feed(item)
+            return
+        self._link.look_at_request(item)
+        if self._link.choose is not None:
+            # Held back until it is known which faults are this connection's.
+            self._unread += item
+            chosen = self._link.choose(self._unread)
+            if chosen is None:
+                return
+            item, self._unread = self._unread, b""
+            self._link.choose = None
+            self._link.faults = chosen
         super().feed(item)
 
 
@@ -264,10 +278,16 @@ class Link:
     """A client's connection and the server's that answers it."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, faults: Faults, ended: Callable[[Link], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        faults: Faults,
+        ended: Callable[[Link], None],
+        choose: Callable[[bytes], Faults | None] | None = None,
     ) -> None:
         self.loop = loop
         self.faults = faults
+        self.choose = choose
+        """Tells by its first bytes which faults are this link's, None while it cannot tell."""
         self.client = _End(self, "to_server")
         self.server = _End(self, "to_client")
         self.flows: dict[Direction, Flow] = {

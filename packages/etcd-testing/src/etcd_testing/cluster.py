@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ._peers import PeerProxy
 from .errors import EtcdTestingError
 from .server import EtcdServer, ServerOptions
 
@@ -24,10 +25,13 @@ class EtcdCluster:
 
     `options` are those of `EtcdServer`, for every member; with `tls=True` all have certificates
     of one authority. A member is an `EtcdServer` and is stopped, killed, paused and
-    restarted by itself.
+    restarted by itself. `peer_proxies` puts a proxy before the peer port of each, so that the
+    network between them can be parted; such a cluster belongs to the event loop that starts it.
     """
 
-    def __init__(self, size: int = 3, **options: Unpack[ServerOptions]) -> None:
+    def __init__(
+        self, size: int = 3, *, peer_proxies: bool = False, **options: Unpack[ServerOptions]
+    ) -> None:
         if size < 1:
             raise ValueError(f"size should be 1 or more, not {size}")
         for option in ("client_port", "peer_port", "data_dir"):
@@ -35,6 +39,8 @@ class EtcdCluster:
                 raise ValueError(f"{option} cannot be the same for all members of a cluster")
         self._options = options
         self._made = 0
+        self._peer_proxies: dict[EtcdServer, PeerProxy] | None = {} if peer_proxies else None
+        self._ids: dict[EtcdServer, str] = {}
         self.members: list[EtcdServer] = []
         """The members, also those that do not run; a member that is new comes last."""
         for _ in range(size):
@@ -58,6 +64,8 @@ class EtcdCluster:
 
         Raises `StartError` of the first member that is not; then none is left running.
         """
+        for proxy in self._proxies():
+            proxy.open()
         try:
             for member in self.members:
                 await member.start(wait=False)
@@ -69,6 +77,7 @@ class EtcdCluster:
     async def close(self) -> None:
         """Close all members; idempotent, and final."""
         await asyncio.gather(*(member.close() for member in self.members))
+        await asyncio.gather(*(proxy.close() for proxy in self._proxies()))
 
     async def __aenter__(self) -> EtcdCluster:
         try:
@@ -114,6 +123,8 @@ class EtcdCluster:
         not); then `await member.start()`. `options` override those of the cluster.
         """
         member = self._make(name, **options)
+        if self._peer_proxies is not None:
+            self._peer_proxies[member].open()
         member.initial_cluster = self._all_members()
         member.initial_cluster_state = "existing"
         return member
@@ -124,6 +135,43 @@ class EtcdCluster:
             raise EtcdTestingError(f"{member} is no member of this cluster")
         self.members.remove(member)
         await member.close()
+        if self._peer_proxies is not None:
+            await self._peer_proxies.pop(member).close()
+
+    async def isolate(self, member: EtcdServer) -> None:
+        """Part one member from all others; its clients still reach it. Needs `peer_proxies`."""
+        await self.partition([member])
+
+    async def partition(self, *groups: Sequence[EtcdServer]) -> None:
+        """Let the members of each group reach one another only; it lasts until `heal`.
+
+        Members of no group are together one more. Between groups no packet gets through and no
+        connection is closed. A later call replaces an earlier one. Needs `peer_proxies`, and that
+        each member has run once. Clients are not concerned: they have proxies of their own.
+        """
+        if self._peer_proxies is None:
+            raise EtcdTestingError("this cluster was made without peer_proxies=True")
+        group_of = {member: number for number, group in enumerate(groups) for member in group}
+        if len(group_of) != sum(map(len, groups)) or not group_of.keys() <= set(self.members):
+            raise ValueError("groups should hold members of this cluster, each no more than once")
+        for member in self.members:
+            if member not in self._ids:
+                self._ids[member] = await member.member_id()
+        for member, proxy in self._peer_proxies.items():
+            parted = {
+                self._ids[other]
+                for other in self.members
+                if group_of.get(other) != group_of.get(member)
+            }
+            proxy.part_from(parted, everyone=len(parted) == len(self.members) - 1 > 0)
+
+    def heal(self) -> None:
+        """Let all members reach one another again; what was held between them goes on."""
+        for proxy in self._proxies():
+            proxy.part_from(set(), everyone=False)
+
+    def _proxies(self) -> list[PeerProxy]:
+        return list((self._peer_proxies or {}).values())
 
     def _all_members(self) -> str:
         return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
@@ -134,6 +182,10 @@ class EtcdCluster:
         self._made += 1
         if self.members and merged.get("tls") is True:
             member.share_tls(self.members[0])
+        if self._peer_proxies is not None:
+            proxy = PeerProxy(member.peer_address, host=member.host)
+            member.advertised_peer_address = proxy.endpoint
+            self._peer_proxies[member] = proxy
         self.members.append(member)
         return member
 

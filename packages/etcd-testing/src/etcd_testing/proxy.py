@@ -56,10 +56,7 @@ class FaultProxy:
 
     async def start(self) -> None:
         """Listen."""
-        if self._loop is not None:
-            raise EtcdTestingError("this proxy was started before")
-        self._loop = asyncio.get_running_loop()
-        self._listen()
+        self._begin()
 
     async def close(self) -> None:
         """Stop to listen, close all connections; idempotent."""
@@ -213,6 +210,12 @@ class FaultProxy:
             raise EtcdTestingError("this proxy was not started; say `async with` or `start()`")
         return self._loop
 
+    def _begin(self) -> None:
+        if self._loop is not None:
+            raise EtcdTestingError("this proxy was started before")
+        self._loop = asyncio.get_running_loop()
+        self._listen()
+
     def _listen(self) -> None:
         loop = self._running_loop()
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -238,7 +241,7 @@ class FaultProxy:
         except (BlockingIOError, ConnectionAbortedError):
             return  # The client has thought better of it.
         accepted.setblocking(False)
-        link = Link(self._running_loop(), self._faults, self._forget)
+        link = self._make_link(self._running_loop())
         self._links.add(link)
         self.counters.accepted += 1
         self.counters.open += 1
@@ -252,6 +255,9 @@ class FaultProxy:
 
         task.add_done_callback(opened)
         self._changed()
+
+    def _make_link(self, loop: asyncio.AbstractEventLoop) -> Link:
+        return Link(loop, self._faults, self._forget)
 
     async def _open(self, link: Link, accepted: socket.socket) -> None:
         loop = self._running_loop()

@@ -121,6 +121,8 @@ class EtcdServer:
         self._bin_dir = bin_dir
         self.initial_cluster: str | None = None
         """All members at the first start, "name=peer_url,…"; None for this one alone."""
+        self.advertised_peer_address: str | None = None
+        """Where other members find this one when it is not `peer_address`: behind a proxy."""
         self.initial_cluster_state: Literal["new", "existing"] = "new"
         """"existing" for a member that joins at its first start."""
         self._ports = tuple(ReservedPort(host, port) for port in (client_port, peer_port, 0))
@@ -153,9 +155,14 @@ class EtcdServer:
         return f"{self._scheme}://{self.endpoint}"
 
     @property
+    def peer_address(self) -> str:
+        """Where it listens for the other members, "host:port"."""
+        return self._address(self._ports[1])
+
+    @property
     def peer_url(self) -> str:
-        """The address for the other members; always plain http."""
-        return f"http://{self._address(self._ports[1])}"
+        """The address that the other members know; always plain http."""
+        return f"http://{self.advertised_peer_address or self.peer_address}"
 
     @property
     def metrics_url(self) -> str:
@@ -257,6 +264,13 @@ class EtcdServer:
         _, body = await self._get("/metrics", timeout)
         samples = (line.rsplit(" ", 1) for line in body.splitlines() if line[:1] not in ("#", ""))
         return {name: float(value) for name, value in samples}
+
+    async def member_id(self) -> str:
+        """The id of this member in hexadecimal, as etcdctl shows it; only while it runs."""
+        for name in await self.metrics():
+            if name.startswith("etcd_server_id{"):
+                return name.split('"')[1]
+        raise EtcdTestingError(f"{self.name} does not tell its id")
 
     # What can be done to it.
 
@@ -439,7 +453,7 @@ class EtcdServer:
             "data-dir": self.data_dir,
             "listen-client-urls": client_urls,
             "advertise-client-urls": self.url,
-            "listen-peer-urls": self.peer_url,
+            "listen-peer-urls": f"http://{self.peer_address}",
             "initial-advertise-peer-urls": self.peer_url,
             "listen-metrics-urls": self.metrics_url,
             "initial-cluster": self.initial_cluster or f"{self.name}={self.peer_url}",
