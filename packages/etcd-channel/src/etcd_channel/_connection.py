@@ -54,6 +54,11 @@ class Connection:
         self._unary: dict[str, aio.UnaryUnaryMultiCallable[Any, Any]] = {}
         self._probe = SingleFlight(self._ask)
 
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._tls is not None
+
     def _channel(self, use: str) -> aio.Channel:
         """The gRPC channel for a use; made here, because this runs in the event loop.
 

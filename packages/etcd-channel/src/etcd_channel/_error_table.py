@@ -150,10 +150,14 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
 }
 
-# The second is how TLS 1.3 ends where the server wants another certificate, or one at all: the
-# client's part of the handshake is over before that.
+# How a handshake ends, in the words of gRPC's versions. TSI_DATA_CORRUPTED is where TLS 1.3
+# wants another certificate of the client, or one at all: its part is over before that. Then
+# the name that the server's certificate must carry, and a key that is not the certificate's.
 _HANDSHAKE = re.compile(
-    r"handshake failed|^failed to connect to all addresses\b.*\bTSI_DATA_CORRUPTED", re.IGNORECASE
+    r"handshake (read |write )?failed|^failed to connect to all addresses\b.*\bTSI_DATA_CORRUPTED"
+    r"|verification check failed|peer name .* is not in peer certificate"
+    r"|failed to create security handshaker",
+    re.IGNORECASE,
 )
 _TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
 

@@ -45,7 +45,7 @@ class Members:
         self._position = int.from_bytes(os.urandom(2), "big") % len(endpoints)
         self.current = self._connections[self._position]
         # Members that calls addressed and that are none of the endpoints.
-        self._others: dict[str, Connection] = {}
+        self._others: dict[Endpoint, Connection] = {}
         self._closed = False
         self._pauses: set[asyncio.Future[None]] = set()
 
@@ -58,14 +58,15 @@ class Members:
         if endpoint is None:
             return self.current
         parsed = parse_endpoint(endpoint)
-        for connection in self._connections:
-            if connection.endpoint.name == parsed.name:
-                return connection
         if self._tls is not None:
             self._refuse_plain(parsed)
-        if parsed.name not in self._others:
-            self._others[parsed.name] = self._connection(parsed)
-        return self._others[parsed.name]
+        for connection in self._connections:
+            if connection.endpoint.name == parsed.name and parsed.tls in (None, connection.secure):
+                return connection
+        other = self._others.get(parsed)
+        if other is None:
+            other = self._others[parsed] = self._connection(parsed)
+        return other
 
     def candidates(self, endpoint: str | None) -> int:
         """How many members a call has to choose from."""
@@ -110,7 +111,7 @@ class Members:
                 return connection
             self.leave(connection)
             whole_round = tries % self.candidates(endpoint) == 0
-            if now() >= give_up or (whole_round and isinstance(error, errors.TLSHandshakeError)):
+            if now() >= give_up or (whole_round and _will_stay(error)):
                 raise error
             if whole_round:
                 await self.pause(min(backoff.next(), give_up - now()))
@@ -183,6 +184,11 @@ class Members:
 def _wake(sleeper: asyncio.Future[None]) -> None:
     if not sleeper.done():
         sleeper.set_result(None)
+
+
+def _will_stay(error: errors.ClientError) -> bool:
+    # Certificates stay wrong; but a handshake is also cut off where a server goes down.
+    return isinstance(error, errors.TLSHandshakeError) and "read failed" not in error.message
 
 
 def _timed_out(cause: grpc.aio.AioRpcError) -> bool:
