@@ -41,12 +41,12 @@ class Recipe:
     name: str
     requirements: tuple[str, ...]
     """Files in requirements/."""
-    packages: bool
-    """Whether the clone's packages are installed too, editable."""
+    packages: tuple[str, ...]
+    """The clone's packages that are installed too, editable; "*" stands for all."""
 
 
-TESTS = Recipe("tests", ("test.txt", "repository.txt"), packages=True)
-TOOLS = Recipe("tools", ("tools.txt",), packages=False)
+TESTS = Recipe("tests", ("test.txt", "repository.txt"), packages=("*",))
+TOOLS = Recipe("tools", ("tools.txt",), packages=())
 
 
 def ensure(recipe: Recipe) -> Path:
@@ -81,8 +81,7 @@ def digest(recipe: Recipe) -> str:
     told = [sys.version, sys.base_prefix, str(ROOT)]
     files = [Path(__file__), PIP, CONSTRAINTS, REQUIREMENTS / "build.txt"]
     files += [REQUIREMENTS / name for name in recipe.requirements]
-    if recipe.packages:
-        files += package_files()
+    files += package_files(recipe)
     told += [file.read_text(encoding="utf-8") for file in files]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:12]
 
@@ -114,12 +113,13 @@ def make(recipe: Recipe, directory: Path) -> None:
         pip(python, *constrained, "--requirement", f"{REQUIREMENTS / 'build.txt'}")
         # The backend is there now: one for all of them instead of a download for each.
         wanted += ["--no-build-isolation"]
-        wanted += [f"--editable={path.parent}" for path in package_files()]
+        wanted += [f"--editable={path.parent}" for path in package_files(recipe)]
     pip(python, *constrained, *wanted)
 
 
-def package_files() -> list[Path]:
-    return sorted(ROOT.glob("packages/*/pyproject.toml"))
+def package_files(recipe: Recipe) -> list[Path]:
+    patterns = [f"packages/{name}/pyproject.toml" for name in recipe.packages]
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
 def has_ensurepip(python: Path) -> bool:

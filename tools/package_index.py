@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["fetched_wheel", "for_uv"]
+__all__ = ["fetched_wheel", "for_uv", "is_reachable"]
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 
@@ -48,6 +48,18 @@ def fetched_wheel(requirement: str) -> Iterator[Path]:
         path = Path(folder) / file_name
         path.write_bytes(content)
         yield path
+
+
+def is_reachable() -> bool:
+    """Whether the index that pip is configured to use answers, whatever it says."""
+    settings = pip_settings()
+    try:
+        read(f"{settings.get('index-url', DEFAULT_INDEX).rstrip('/')}/pip/", settings)
+    except urllib.error.HTTPError as answer:
+        answer.close()
+    except OSError:
+        return False
+    return True
 
 
 def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
