@@ -33,6 +33,8 @@ def test_fixtures_need_no_asynchronous_plugin(pytester: pytest.Pytester) -> None
         import asyncio
         import socket
 
+        import pytest
+
         def test_shared_server(etcd_server, etcd_endpoint):
             assert etcd_server.endpoint == etcd_endpoint
             host, port = etcd_endpoint.split(":")
@@ -57,6 +59,8 @@ def test_fixtures_need_no_asynchronous_plugin(pytester: pytest.Pytester) -> None
         def test_cluster_of_ones_own(etcd_cluster_factory):
             cluster = etcd_cluster_factory(2)
             assert asyncio.run(cluster.leader()) in cluster.members
+            with pytest.raises(TypeError, match="peer_proxies"):
+                etcd_cluster_factory(2, peer_proxies=True)
         """
     )
     pytester.runpytest_subprocess(*BARE).assert_outcomes(passed=5)

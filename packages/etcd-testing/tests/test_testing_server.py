@@ -44,6 +44,17 @@ async def test_its_addresses_fit_together() -> None:
     await server.close()
 
 
+async def test_a_server_may_listen_on_ipv6() -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    async with EtcdServer(host="::1") as server:
+        assert server.endpoint == f"[::1]:{server.client_port}"
+        await server.etcdctl("put", "k", "v")
+
+
 async def test_two_servers_know_nothing_of_each_other() -> None:
     async with EtcdServer() as one, EtcdServer() as two:
         await one.etcdctl("put", "k", "one")

@@ -11,6 +11,8 @@ import pytest
 
 from etcd_testing import EtcdctlError, EtcdServer, EtcdTestingError, TLSFiles
 
+pytest.importorskip("trustme", reason="the extra `tls` is not installed")
+
 
 async def test_a_server_has_certificates_made_for_it() -> None:
     async with EtcdServer(tls=True) as server:

@@ -4,8 +4,9 @@ from .binaries import binary_version, find_binary
 from .cluster import EtcdCluster
 from .errors import BinaryNotFoundError, EtcdctlError, EtcdTestingError, StartError
 from .etcdctl import EtcdctlSession
+from .options import ServerOptions
 from .proxy import Counters, Direction, FaultProxy
-from .server import EtcdServer, ServerOptions
+from .server import EtcdServer
 from .tls import TLSFiles
 
 __version__ = "0.1.0"

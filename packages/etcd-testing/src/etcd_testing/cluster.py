@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ._peers import PeerProxy
 from .errors import EtcdTestingError
-from .server import EtcdServer, ServerOptions
+from .options import ServerOptions
+from .server import EtcdServer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -120,7 +121,9 @@ class EtcdCluster:
         """Prepare one more member, which joins the cluster when it is started.
 
         First a client has to add its `peer_url` to the cluster (member add, as a learner or
-        not); then `await member.start()`. `options` override those of the cluster.
+        not); then `await member.start()`. `options` override those of the cluster. etcd refuses
+        to add or remove a member while another has been there for less than five seconds; a
+        cluster with `args=["--strict-reconfig-check=false"]` does not mind.
         """
         member = self._make(name, **options)
         if self._peer_proxies is not None:

@@ -17,7 +17,8 @@ import pytest
 from ._sync import run_in_thread
 from .cluster import EtcdCluster
 from .errors import EtcdTestingError
-from .server import EtcdServer, ServerOptions
+from .options import ServerOptions
+from .server import EtcdServer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,6 +110,10 @@ def etcd_cluster_factory() -> Iterator[ClusterFactory]:
     made: list[EtcdCluster] = []
 
     def make(size: int = 3, **options: Unpack[ServerOptions]) -> EtcdCluster:
+        if "peer_proxies" in options:
+            raise TypeError(
+                "peer_proxies belong to an event loop; say `async with EtcdCluster(…)` in the test"
+            )
         cluster = EtcdCluster(size, **options)
         made.append(cluster)
         _start(cluster)

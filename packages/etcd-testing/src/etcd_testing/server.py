@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import platform
 import secrets
 import signal
 import tempfile
@@ -13,9 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypedDict
+from typing import Literal
 
-from ._http import http_get
+from ._environment import etcdctl_environment, program_environment
+from ._pages import ask_health, read_metrics
 from ._ports import ReservedPort
 from ._process import GuardedProcess
 from .binaries import binary_version, find_binary
@@ -23,7 +22,7 @@ from .errors import EtcdTestingError, StartError
 from .etcdctl import EtcdctlSession, run_etcdctl
 from .tls import TLSFiles
 
-__all__ = ["EtcdServer", "ServerOptions"]
+__all__ = ["EtcdServer"]
 
 _HEALTH_PAUSE = 0.02
 _LOG_TAIL_LINES = 25
@@ -35,27 +34,6 @@ _FAST = (
     "--unsafe-no-fsync",
     "--bcrypt-cost=4",
 )
-_GO_ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
-
-
-class ServerOptions(TypedDict, total=False):
-    """The options of an `EtcdServer` but its name, for what makes servers."""
-
-    host: str
-    client_port: int
-    peer_port: int
-    tls: TLSFiles | bool
-    client_cert_auth: bool
-    auth_token: str | None
-    auth_token_ttl: int | None
-    quota_backend_bytes: int | None
-    unix_socket: bool
-    log_level: str
-    args: Sequence[str]
-    env: Mapping[str, str] | None
-    data_dir: str | os.PathLike[str] | None
-    bin_dir: str | os.PathLike[str] | None
-    start_timeout: float
 
 
 class EtcdServer:
@@ -183,7 +161,7 @@ class EtcdServer:
             raise EtcdTestingError(f"{self.name} is closed")
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="etcd-testing-"))
-            self._process = GuardedProcess(self._directory, self._environment())
+            self._process = GuardedProcess(self._directory, program_environment(self._env))
         return self._directory
 
     @property
@@ -252,18 +230,11 @@ class EtcdServer:
 
         An alarm for lack of space does not make it unhealthy here.
         """
-        try:
-            _, body = await self._get("/health?exclude=NOSPACE", timeout)
-            health = json.loads(body)
-        except (OSError, ValueError):
-            return False
-        return isinstance(health, dict) and health.get("health") == "true"
+        return await ask_health(self.host, self._ports[2].port, timeout=timeout)
 
     async def metrics(self, *, timeout: float = 5.0) -> dict[str, float]:
         """The page /metrics: the value of every sample, by its name with its labels if any."""
-        _, body = await self._get("/metrics", timeout)
-        samples = (line.rsplit(" ", 1) for line in body.splitlines() if line[:1] not in ("#", ""))
-        return {name: float(value) for name, value in samples}
+        return await read_metrics(self.host, self._ports[2].port, timeout=timeout)
 
     async def member_id(self) -> str:
         """The id of this member in hexadecimal, as etcdctl shows it; only while it runs."""
@@ -357,18 +328,16 @@ class EtcdServer:
         is given to it to read. Raises `EtcdctlError` when it fails, TimeoutError after `timeout`
         seconds; it is killed then, as it is on cancellation.
         """
-        program = find_binary("etcdctl", bin_dir=self._bin_dir)
-        return await run_etcdctl(
-            program, args, env=self._etcdctl_environment(args, user), stdin=stdin, timeout=timeout
-        )
+        program, env = self._etcdctl(args, user)
+        return await run_etcdctl(program, args, env=env, stdin=stdin, timeout=timeout)
 
     def etcdctl_session(self, *args: str, user: str | None = None) -> EtcdctlSession:
         """The real etcdctl for a command that stays, like lock, elect and watch.
 
         `async with server.etcdctl_session("lock", "name") as session:`, see `EtcdctlSession`.
         """
-        program = find_binary("etcdctl", bin_dir=self._bin_dir)
-        return EtcdctlSession(program, args, env=self._etcdctl_environment(args, user))
+        program, env = self._etcdctl(args, user)
+        return EtcdctlSession(program, args, env=env)
 
     async def enable_auth(self, root_password: str = "root") -> None:
         """Make the user root and turn authentication on; `etcdctl` is root from then on."""
@@ -425,9 +394,6 @@ class EtcdServer:
     def _log_path(self) -> Path:
         return self.directory / "etcd.log"
 
-    async def _get(self, path: str, timeout: float) -> tuple[int, str]:
-        return await http_get(self.host, self._ports[2].port, path, timeout=timeout)
-
     def _process_or_error(self) -> GuardedProcess:
         if self._process is None:
             raise EtcdTestingError(f"{self.name} was never started")
@@ -476,6 +442,16 @@ class EtcdServer:
             command.append("--client-cert-auth")
         return [*command, *self._args]
 
+    def _etcdctl(self, args: Sequence[str], user: str | None) -> tuple[Path, dict[str, str]]:
+        program = find_binary("etcdctl", bin_dir=self._bin_dir)
+        settings = {"endpoints": self.url, "user": user or self._root}
+        if self.tls is not None:
+            settings["cacert"] = str(self.tls.ca)
+            if self.tls.client_cert is not None and self._client_cert_auth:
+                settings["cert"] = str(self.tls.client_cert)
+                settings["key"] = str(self.tls.client_key)
+        return program, etcdctl_environment(program_environment(self._env), settings, args)
+
     def _auth_token_flag(self) -> str | None:
         if self._auth_token != "jwt":
             return self._auth_token
@@ -484,36 +460,6 @@ class EtcdServer:
             secret.write_text(secrets.token_hex(32))
         ttl = 300 if self._auth_token_ttl is None else self._auth_token_ttl
         return f"jwt,priv-key={secret},sign-method=HS256,ttl={ttl}s"
-
-    def _etcdctl_environment(self, args: Sequence[str], user: str | None) -> dict[str, str]:
-        # By the environment, not as flags: a password is seen by nobody who lists processes.
-        settings = {"endpoints": self.url, "user": user or self._root}
-        if self.tls is not None:
-            settings["cacert"] = str(self.tls.ca)
-            if self.tls.client_cert is not None and self._client_cert_auth:
-                settings["cert"] = str(self.tls.client_cert)
-                settings["key"] = str(self.tls.client_key)
-        # A flag of the caller's own wins; etcdctl refuses one that is in the environment as well.
-        flagged = {arg[2:].partition("=")[0] for arg in args if arg.startswith("--")}
-        return {
-            **self._environment(),
-            "ETCDCTL_API": "3",
-            **{
-                f"ETCDCTL_{flag.upper()}": value
-                for flag, value in settings.items()
-                if value and flag not in flagged
-            },
-        }
-
-    def _environment(self) -> dict[str, str]:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("ETCD")
-        }
-        machine = platform.machine()
-        if machine != "x86_64":
-            # Without it etcd 3.4 refuses to run on arm64; later ones do not mind.
-            environment["ETCD_UNSUPPORTED_ARCH"] = _GO_ARCHITECTURES.get(machine, machine)
-        return {**environment, **self._env}
 
 
 # etcd takes only "host:port" after unix://, and makes a file of that name where it runs.

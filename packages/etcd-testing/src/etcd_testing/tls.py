@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ class TLSFiles:
         when authentication is on. Needs trustme: `pip install "etcd-testing[tls]"`.
         """
         try:
-            import trustme
+            trustme = importlib.import_module("trustme")
         except ImportError as error:
             raise EtcdTestingError(
                 'certificates are made by trustme: `pip install "etcd-testing[tls]"` brings it, '
