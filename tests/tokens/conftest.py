@@ -11,9 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from .servers import Account, AuthServer, make_account
 
-LONG = 300
-"""Seconds after which no token ends in the course of these tests."""
-
 
 @pytest.fixture(scope="session")
 def jwt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
@@ -39,14 +36,14 @@ def jwt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simple_server() -> AsyncIterator[AuthServer]:
     """Its tokens are known to itself only, until it ends or their user's password changes."""
-    async with AuthServer(auth_token="simple", auth_token_ttl=LONG) as server:
+    async with AuthServer() as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def jwt_server(jwt: Callable[[int], str]) -> AsyncIterator[AuthServer]:
     """Its tokens carry the revision of the users, and are old after every change of them."""
-    async with AuthServer(auth_token=jwt(LONG)) as server:
+    async with AuthServer(jwt=jwt(300)) as server:
         yield server
 
 

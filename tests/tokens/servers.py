@@ -18,9 +18,20 @@ _numbers = itertools.count()
 
 
 class AuthServer(EtcdServer):
-    """A server with authentication enabled, and a look at what it was asked."""
+    """A server with authentication enabled, and a look at what it was asked.
+
+    Its tokens are "simple", known to itself only, or with `jwt`, the flag for them, such as carry
+    the revision of the users and are old after each change. They live for `ttl` seconds.
+    """
 
     ROOT_PASSWORD = "the password of root"
+
+    def __init__(self, *, jwt: str | None = None, ttl: int = 300, **options: Any) -> None:
+        # Of simple tokens that expire it tells at this level only.
+        super().__init__(
+            auth_token=jwt or "simple", auth_token_ttl=ttl, log_level="debug", **options
+        )
+        self._jwt = jwt is not None
 
     async def __aenter__(self) -> AuthServer:
         await super().__aenter__()
@@ -56,14 +67,29 @@ class AuthServer(EtcdServer):
         answers = await self.answers(method)
         return sum(answers.values()) - answers.get("OK", 0)
 
-    async def forgotten(self, username: str, times: int) -> None:
-        """Wait until so many simple tokens of a user have expired; needs log_level="debug"."""
-        words = ("deleted a simple token", f'"user-name":"{username}"')
-        while True:
-            log = self.logs().splitlines()
-            if sum(all(word in line for word in words) for line in log) >= times:
-                return
-            await asyncio.sleep(0.02)
+    async def outlive_tokens(self) -> None:
+        """Return when all tokens have expired that are there now and that nobody uses meanwhile.
+
+        Each use lets a simple token live for its whole time again.
+        """
+        witness = await make_account(self)
+        async with witness.channel() as channel:
+            before = await self.authentications()
+            while True:
+                if self._jwt:
+                    await AuthClient(channel).user_get(witness.name)
+                    over = await self.authentications() > before
+                else:
+                    over = self._forgot(witness.name)
+                if over:
+                    return
+                await asyncio.sleep(0.02)
+
+    def _forgot(self, username: str) -> bool:
+        return any(
+            "deleted a simple token" in line and f'"user-name":"{username}"' in line
+            for line in self.logs().splitlines()
+        )
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ async def end_tokens(account: Account) -> None:
 
 
 async def test_a_simple_token_that_expired_is_renewed_when_it_is_needed() -> None:
-    async with AuthServer(auth_token_ttl=1, log_level="debug") as server:
+    async with AuthServer(ttl=1) as server:
         account = await make_account(server)
         async with account.channel() as channel:
-            for times in (1, 2):
+            for _ in range(2):
                 await use(account, channel)
-                await server.forgotten(account.name, times)
+                await server.outlive_tokens()
                 before = await server.authentications()
                 await use(account, channel)
                 assert await server.authentications() == before + 1
@@ -45,7 +45,7 @@ async def test_a_simple_token_that_expired_is_renewed_when_it_is_needed() -> Non
 async def test_work_goes_on_while_one_jwt_after_the_other_expires(
     jwt: Callable[[int], str],
 ) -> None:
-    async with AuthServer(auth_token=jwt(1)) as server:
+    async with AuthServer(jwt=jwt(1)) as server:
         account = await make_account(server)
         async with account.channel() as channel:
             before = await server.authentications()
