@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from etcd_channel import ResponseHeader, RevisionCompactedError, Service
+from etcd_channel import ResponseHeader, RevisionCompactedError
 from etcd_channel.arguments import check_bytes, check_key
 from etcd_kv._compaction import with_compacted_revision
 from etcd_kv.pb import kv_pb2 as pb
@@ -21,6 +21,7 @@ from etcd_kv.requests import (
 )
 from etcd_kv.results import Delete, DeleteRange, Get, GetRange, Put, TransactionResult
 from etcd_kv.rpcs import COMPACT, DELETE_RANGE, PUT, RANGE, TXN
+from etcd_kv.scans import Scans
 from etcd_kv.transactions import Compare, Operation, Transactions, txn_request
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["KVClient"]
 
 
-class KVClient(Service):
+class KVClient(Scans):
     """etcd's key-value service on a channel.
 
     Keys and values are bytes; a string is refused with a `TypeError` that says how to
