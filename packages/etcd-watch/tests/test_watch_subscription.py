@@ -1,0 +1,285 @@
+"""One watch as a state machine: its position in history, and what waits for its reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watch_model import event, response
+
+from etcd_channel import ConnectionFailedError
+from etcd_watch._subscription import State, Subscription
+from etcd_watch.pb import watch_pb2 as pb
+from etcd_watch.requests import watch_spec
+
+
+def make(*, created_at: int | None = 10, **arguments: Any) -> Subscription:
+    """A watch that the server created when its store was at a revision, None for not yet."""
+    subscription = Subscription(watch_spec(b"k", **arguments), lambda: None)
+    if created_at is not None:
+        subscription.take_created(1, created_at)
+    return subscription
+
+
+def revisions(subscription: Subscription) -> list[list[int]]:
+    """Read all that waits: the revisions of each batch; none for progress."""
+    batches = []
+    while subscription.has_batch:
+        _, events = subscription.pop()
+        batches.append([each.kv.mod_revision for each in events])
+    return batches
+
+
+def size(*events: pb.Event) -> int:
+    return response(1, events).ByteSize()
+
+
+# Where it is -------------------------------------------------------------------------------
+
+
+def test_now_is_the_revision_that_the_server_names_at_the_creation() -> None:
+    subscription = make(created_at=10)
+    assert subscription.start_revision == subscription.next_revision == 11
+
+
+def test_now_stays_what_it_was_when_the_watch_is_created_again_before_any_event() -> None:
+    subscription = make(created_at=10)
+    subscription.take_break()
+    subscription.take_created(2, 20)
+    assert subscription.next_revision == 11
+    subscription.take(response(2, [event(12)]))
+    assert revisions(subscription) == [[12]]
+
+
+def test_a_start_that_was_asked_for_is_kept() -> None:
+    subscription = make(start_revision=5, created_at=10)
+    assert subscription.start_revision == subscription.next_revision == 5
+
+
+def test_the_number_told_is_that_of_the_first_creation() -> None:
+    subscription = make()
+    subscription.take_break()
+    subscription.take_created(2, 20)
+    assert subscription.watch_id == 1
+
+
+def test_the_position_moves_to_the_revision_after_the_last_event() -> None:
+    subscription = make()
+    subscription.take(response(1, [event(12), event(12, 1), event(15)], revision=30))
+    assert subscription.next_revision == 16
+
+
+def test_events_before_the_position_are_dropped_and_counted() -> None:
+    subscription = make()
+    subscription.take(response(1, [event(9), event(12)]))
+    subscription.take(response(1, [event(11), event(12)]))
+    assert revisions(subscription) == [[12]]
+    assert subscription.dropped == 3
+
+
+def test_events_that_come_while_the_watch_is_not_open_are_not_taken() -> None:
+    subscription = make(created_at=None)
+    subscription.take(response(1, [event(11)]))
+    assert not subscription.has_batch
+    subscription.take_created(1, 10)
+    subscription.take_break()
+    subscription.take(response(1, [event(11)]))
+    assert not subscription.has_batch
+
+
+# Pieces ------------------------------------------------------------------------------------
+
+
+def test_a_revision_that_comes_in_pieces_is_told_whole() -> None:
+    subscription = make(fragment=True)
+    subscription.take(response(1, [event(11), event(11, 1)], fragment=True))
+    assert not subscription.has_batch
+    subscription.take(response(1, [event(11, 2)], fragment=True))
+    assert not subscription.has_batch
+    subscription.take(response(1, [event(11, 3)]))
+    assert revisions(subscription) == [[11, 11, 11, 11]]
+
+
+def test_revisions_are_told_as_soon_as_they_are_complete() -> None:
+    subscription = make(fragment=True)
+    subscription.take(response(1, [event(11), event(12), event(13)], fragment=True))
+    assert revisions(subscription) == [[11, 12]]
+    assert subscription.next_revision == 13
+    subscription.take(response(1, [event(13, 1), event(14)]))
+    assert revisions(subscription) == [[13, 13, 14]]
+
+
+def test_what_had_come_of_a_revision_comes_again_after_a_break() -> None:
+    subscription = make(fragment=True)
+    subscription.take(response(1, [event(11), event(12), event(12, 1)], fragment=True))
+    subscription.take_break()
+    subscription.take_created(2, 20)
+    subscription.take(response(2, [event(12), event(12, 1), event(12, 2)]))
+    assert revisions(subscription) == [[11], [12, 12, 12]]
+
+
+def test_all_pieces_count_for_what_waits() -> None:
+    one, two = event(11), event(11, 1)
+    subscription = make(fragment=True, buffer_bytes=size(one, two))
+    subscription.take(response(1, [one], fragment=True))
+    assert not subscription.is_full
+    subscription.take(response(1, [two]))
+    assert subscription.is_full
+
+
+# Parking -----------------------------------------------------------------------------------
+
+
+def test_a_watch_is_full_when_as_many_bytes_wait_as_its_caller_set() -> None:
+    one, two = event(11), event(12)
+    subscription = make(buffer_bytes=size(one) + 1)
+    subscription.take(response(1, [one]))
+    assert not subscription.is_full
+    subscription.take(response(1, [two]))
+    assert subscription.is_full
+
+
+def test_a_parked_watch_takes_no_more_until_half_of_what_waited_is_read() -> None:
+    events = [event(revision) for revision in (11, 12, 13, 14)]
+    subscription = make(buffer_bytes=4 * size(events[0]))
+    for each in events:
+        subscription.take(response(1, [each]))
+    subscription.park()
+    subscription.take(response(1, [event(15)]))
+    subscription.pop()
+    assert not subscription.is_drained
+    subscription.pop()
+    assert subscription.is_drained
+    subscription.unpark()
+    assert subscription.state is State.WAITING
+    assert subscription.next_revision == 15
+    assert revisions(subscription) == [[13], [14]]
+
+
+def test_a_single_response_larger_than_the_bound_is_told_and_the_watch_goes_on() -> None:
+    subscription = make(buffer_bytes=1)
+    subscription.take(response(1, [event(11)]))
+    assert subscription.is_full
+    subscription.park()
+    assert not subscription.is_drained
+    assert revisions(subscription) == [[11]]
+    assert subscription.is_drained
+
+
+def test_a_break_leaves_a_parked_watch_parked() -> None:
+    subscription = make(buffer_bytes=1)
+    subscription.take(response(1, [event(11)]))
+    subscription.park()
+    subscription.take_break()
+    assert subscription.state is State.PARKED
+
+
+def test_a_revision_of_which_pieces_had_come_is_told_whole_after_parking() -> None:
+    subscription = make(fragment=True, buffer_bytes=1)
+    subscription.take(response(1, [event(11), event(12)], fragment=True))
+    assert subscription.is_full
+    subscription.park()
+    assert subscription.next_revision == 12
+    assert revisions(subscription) == [[11]]
+    subscription.unpark()
+    subscription.take_created(2, 20)
+    subscription.take(response(2, [event(12), event(12, 1)]))
+    assert revisions(subscription) == [[12, 12]]
+
+
+# Progress ----------------------------------------------------------------------------------
+
+
+def test_progress_moves_the_position() -> None:
+    subscription = make(progress_notify=True)
+    subscription.take(response(1, revision=20))
+    assert subscription.next_revision == 21
+    assert revisions(subscription) == [[]]
+
+
+def test_an_event_that_progress_had_left_behind_is_still_told() -> None:
+    subscription = make(progress_notify=True)
+    subscription.take(response(1, revision=20))
+    subscription.take(response(1, [event(15), event(22)]))
+    assert revisions(subscription) == [[], [15, 22]]
+    assert subscription.next_revision == 23
+
+
+def test_progress_of_a_member_that_is_behind_does_not_lead_back() -> None:
+    subscription = make(progress_notify=True)
+    subscription.take(response(1, [event(30)]))
+    subscription.take(response(1, revision=20))
+    subscription.pop()
+    told, _ = subscription.pop()
+    assert told.header.revision == 30
+    assert subscription.next_revision == 31
+
+
+def test_of_progress_that_nobody_reads_only_the_latest_is_kept() -> None:
+    subscription = make(progress_notify=True)
+    subscription.take(response(1, [event(11)]))
+    for revision in range(20, 30):
+        subscription.take(response(1, revision=revision))
+    assert revisions(subscription) == [[11], []]
+
+
+def test_shared_progress_is_told_to_those_who_asked_as_often_as_they_did() -> None:
+    asked, other = make(), make()
+    asked.progress_wanted = 2
+    for revision in (20, 21, 22):
+        asked.take_shared_progress(response(-1, revision=revision))
+        other.take_shared_progress(response(-1, revision=revision))
+    assert revisions(asked) == [[], []]
+    assert not other.has_batch
+    assert asked.next_revision == 11
+
+
+def test_after_a_break_one_answer_does_for_all_requests_for_progress() -> None:
+    subscription = make()
+    subscription.progress_wanted = 3
+    subscription.take_break()
+    assert subscription.progress_wanted == 1
+
+
+# The end -----------------------------------------------------------------------------------
+
+
+def test_an_error_comes_after_what_waits() -> None:
+    subscription = make()
+    subscription.take(response(1, [event(11)]))
+    subscription.end(ConnectionFailedError("over"))
+    assert subscription.state is State.ENDED
+    assert revisions(subscription) == [[11]]
+
+
+def test_a_cancel_throws_away_what_waits() -> None:
+    subscription = make()
+    subscription.take(response(1, [event(11)]))
+    subscription.end(None)
+    assert not subscription.has_batch
+
+
+def test_the_first_end_is_the_one_that_counts() -> None:
+    subscription = make()
+    first = ConnectionFailedError("first")
+    subscription.end(first)
+    subscription.end(None)
+    subscription.take_created(2, 20)
+    subscription.take(response(1, [event(11)]))
+    assert subscription.error is first
+    assert subscription.state is State.ENDED
+    assert not subscription.has_batch
+
+
+def test_its_reader_is_woken_by_whatever_it_may_wait_for() -> None:
+    woken: list[str] = []
+    what = ""
+    subscription = Subscription(watch_spec(b"k", progress_notify=True), lambda: woken.append(what))
+    what = "created"
+    subscription.take_created(1, 10)
+    what = "event"
+    subscription.take(response(1, [event(11)]))
+    what = "progress"
+    subscription.take(response(1, revision=12))
+    what = "end"
+    subscription.end(None)
+    assert woken == ["created", "event", "progress", "end"]

@@ -1,0 +1,223 @@
+"""A model of etcd's watch service, and of the stream to it, without a server and without time.
+
+The model does what etcd does, in an order that the test chooses: a request waits until it is
+processed, an event until it is sent, a response until it arrives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from etcd_channel import ClientError, ConnectionFailedError
+from etcd_channel.stream import StreamHandler
+from etcd_watch._streams import WatchStream
+from etcd_watch.pb import watch_pb2 as pb
+
+__all__ = ["ModelChannel", "ModelServer", "ModelStream", "event", "make_stream", "response"]
+
+BREAK = ConnectionFailedError("the connection broke")
+
+
+def event(revision: int, index: int = 0) -> pb.Event:
+    """An event whose value says which it is."""
+    made = pb.Event(type=pb.Event.PUT)
+    made.kv.key = b"k%d" % index
+    made.kv.value = b"%d.%d" % (revision, index)
+    made.kv.mod_revision = revision
+    return made
+
+
+def response(
+    number: int, events: Iterable[pb.Event] = (), *, revision: int = 0, **fields: Any
+) -> pb.WatchResponse:
+    """A response for a watch, of a store that is at `revision`."""
+    made = pb.WatchResponse(watch_id=number, events=events, **fields)
+    made.header.revision = revision or max(
+        (each.kv.mod_revision for each in made.events), default=0
+    )
+    return made
+
+
+class ModelStream:
+    """Stands where `etcd_channel.Stream` does."""
+
+    def __init__(self, handler: StreamHandler[pb.WatchRequest, pb.WatchResponse]) -> None:
+        self.handler = handler
+        self.is_open = False
+        self.demanded: ClientError | None = None
+        self.stopped = False
+        self.ended = False
+        self.requests: deque[pb.WatchRequest] = deque()
+
+    def send(self, request: pb.WatchRequest) -> None:
+        if self.is_open:
+            self.requests.append(request)
+
+    def reopen(self, error: ClientError) -> None:
+        if self.is_open:
+            self.demanded = self.demanded or error
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def open(self) -> None:
+        self.is_open = True
+        self.demanded = None
+        self.requests = deque(self.handler.opened())
+
+    def break_(self, error: ClientError = BREAK) -> None:
+        self.is_open = False
+        self.requests.clear()
+        self.handler.broken(self.demanded or error)
+
+    def end(self, error: ClientError) -> None:
+        self.is_open = False
+        self.ended = True
+        self.handler.ended(error)
+
+    def answer(self, *responses: pb.WatchResponse) -> None:
+        for each in responses:
+            self.handler.received(each)
+
+    # What was asked, for tests that answer by hand.
+
+    def created(self) -> list[pb.WatchCreateRequest]:
+        """The creations asked for since the last look, other requests thrown away."""
+        taken = [each.create_request for each in self.requests if each.HasField("create_request")]
+        self.requests.clear()
+        return taken
+
+    def canceled(self) -> list[int]:
+        """The numbers that were canceled since the last look, other requests thrown away."""
+        taken = [
+            each.cancel_request.watch_id
+            for each in self.requests
+            if each.HasField("cancel_request")
+        ]
+        self.requests.clear()
+        return taken
+
+
+class ModelChannel:
+    """Stands where `etcd_channel.Channel` does."""
+
+    def __init__(self, username: str | None = None) -> None:
+        self.username = username
+        self.streams: list[ModelStream] = []
+
+    def stream(self, rpc: object, handler: Any, *, metadata: Sequence[Any] = ()) -> Any:
+        stream = ModelStream(handler)
+        self.streams.append(stream)
+        return stream
+
+
+def make_stream(
+    *, username: str | None = None, deserted: Callable[[WatchStream], None] = lambda _: None
+) -> tuple[WatchStream, ModelStream]:
+    """A stream of watches, and the model of what it stands on, opened."""
+    channel: Any = ModelChannel(username)
+    watches = WatchStream(channel, (), itertools.count(1000), deserted)
+    stream: ModelStream = channel.streams[0]
+    stream.open()
+    return watches, stream
+
+
+class _Watcher:
+    def __init__(self, create: pb.WatchCreateRequest, next_revision: int) -> None:
+        self.number = create.watch_id
+        self.fragment = create.fragment
+        self.next_revision = next_revision
+
+
+class ModelServer:
+    """The side of the server: its history, and what it does with the requests of one stream."""
+
+    def __init__(self, stream: ModelStream) -> None:
+        self.stream = stream
+        self.history: dict[int, list[pb.Event]] = {}
+        """The events of each revision; none for one that nobody watches."""
+        self.last_revision = 1
+        self.behind = 0
+        """By how many revisions the member that serves is behind."""
+        self.watchers: dict[int, _Watcher] = {}
+        self._outgoing: deque[pb.WatchResponse] = deque()
+
+    @property
+    def revision(self) -> int:
+        """What the member that serves has of the history."""
+        return max(self.last_revision - self.behind, 1)
+
+    def put(self, count: int) -> None:
+        """Commit a revision of so many events in the watched range."""
+        self.last_revision = revision = self.last_revision + 1
+        self.history[revision] = [event(revision, index) for index in range(count)]
+
+    def forget_all(self) -> None:
+        """The stream is gone: so is what was under way on it."""
+        self.watchers.clear()
+        self._outgoing.clear()
+
+    def process(self) -> bool:
+        """Take the next request; False if there is none."""
+        if not self.stream.requests:
+            return False
+        request = self.stream.requests.popleft()
+        if request.HasField("create_request"):
+            create = request.create_request
+            start = create.start_revision or self.revision + 1
+            self.watchers[create.watch_id] = _Watcher(create, start)
+            self._send(response(create.watch_id, created=True, revision=self.revision))
+        elif request.HasField("cancel_request"):
+            number = request.cancel_request.watch_id
+            if self.watchers.pop(number, None) is not None:
+                self._send(response(number, canceled=True, revision=self.revision))
+        elif all(each.next_revision > self.revision for each in self.watchers.values()):
+            self._send(response(-1, revision=self.revision))
+        return True
+
+    def sync(self, number: int, revisions: int, pieces: Iterable[int]) -> None:
+        """Send a watcher its next so many revisions, in pieces of so many events if it may."""
+        watcher = self.watchers[number]
+        first = watcher.next_revision
+        last = min(first + revisions - 1, self.revision)
+        if last < first:
+            return
+        watcher.next_revision = last + 1
+        events = [
+            each for revision in range(first, last + 1) for each in self.history.get(revision, [])
+        ]
+        sizes = iter(pieces if watcher.fragment else ())
+        while events:
+            size = next(sizes, len(events))
+            part, events = events[:size], events[size:]
+            self._send(response(number, part, fragment=bool(events), revision=self.revision))
+
+    def notify(self, number: int) -> None:
+        """Send word of how far a watcher is, if it is synced."""
+        if self.watchers[number].next_revision > self.revision:
+            self._send(response(number, revision=self.revision))
+
+    def travel_back(self, number: int, back: int) -> None:
+        """Send some that lie before a watcher's position, as restored members do."""
+        position = self.watchers[number].next_revision
+        events = [
+            each
+            for revision in range(max(position - 1 - back, 2), min(position, self.revision + 1))
+            for each in self.history[revision]
+        ]
+        if events:
+            self._send(response(number, events, revision=events[-1].kv.mod_revision))
+
+    def deliver(self) -> bool:
+        """Let the oldest response arrive; False if there is none."""
+        if not self._outgoing or not self.stream.is_open or self.stream.demanded:
+            return False
+        self.stream.answer(self._outgoing.popleft())
+        return True
+
+    def _send(self, message: pb.WatchResponse) -> None:
+        # Over the wire and back: what arrives is another message.
+        self._outgoing.append(pb.WatchResponse.FromString(message.SerializeToString()))
