@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -46,12 +47,18 @@ class Connection:
         self.healthy = False
         self._tls = tls
         self._options = options
-        self._dial_timeout = dial_timeout
+        self.dial_timeout = dial_timeout
+        """Seconds that the member may take to answer when it is asked whether it does."""
+        self.under_way = 0
+        """How many calls, downloads and dials use it now; whoever does counts itself."""
+        self.retired = False
+        """Whether no other may begin. Who ends then, calls `ended`."""
         self._channels: dict[str, aio.Channel] = {}
         self._closed = False
         self.was_open = False
         """Whether a gRPC channel was ever made."""
         self._unary: dict[str, aio.UnaryUnaryMultiCallable[Any, Any]] = {}
+        self._unused = asyncio.Event()
         self._probe = SingleFlight(self._ask)
 
     @property
@@ -121,18 +128,38 @@ class Connection:
 
         Raises gRPC's error, or `asyncio.TimeoutError` when `timeout` seconds went by.
         """
-        await self._probe.run(timeout)
+        self.under_way += 1
+        try:
+            await self._probe.run(timeout)
+        finally:
+            self.under_way -= 1
+            if self.retired:
+                self.ended()
 
     async def _ask(self) -> None:
         probe: aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel("calls").unary_unary(
             _PROBE
         )
         try:
-            await probe(b"", timeout=self._dial_timeout)
+            await probe(b"", timeout=self.dial_timeout)
         except aio.AioRpcError as error:
             if error.code() in _UNREACHED:
                 raise
         self.healthy = True
+
+    def ended(self) -> None:
+        """Take note that something ended here."""
+        if not self.under_way:
+            self._unused.set()
+
+    async def retire(self) -> None:
+        """Close the connection when all that is under way has ended.
+
+        `retired` is to be set before. Streams, which know no end, have to leave.
+        """
+        if self.under_way:
+            await self._unused.wait()
+        await self.close()
 
     async def close(self) -> None:
         """End what is under way, and the connection."""

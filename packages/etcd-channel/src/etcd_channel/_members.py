@@ -36,18 +36,64 @@ class Members:
         self._tls = tls
         self._options = options
         self._connect_timeout = connect_timeout
-        # A member that stays silent must leave time for the others.
-        self._dial_timeout = connect_timeout / len(endpoints)
-        if tls is not None:
-            for endpoint in endpoints:
-                self._refuse_plain(endpoint)
-        self._connections = [self._connection(endpoint) for endpoint in endpoints]
-        self._position = int.from_bytes(os.urandom(2), "big") % len(endpoints)
-        self.current = self._connections[self._position]
         # Members that calls addressed and that are none of the endpoints.
         self._others: dict[Endpoint, Connection] = {}
+        # Those that were endpoints, until what goes on there has ended.
+        self._retiring: dict[Connection, asyncio.Task[None]] = {}
+        self._connections: list[Connection] = []
+        self._connections = self._connected(endpoints)
+        self._begin_anywhere()
         self._closed = False
         self._pauses: set[asyncio.Future[None]] = set()
+
+    def _begin_anywhere(self) -> None:
+        self._position = int.from_bytes(os.urandom(2), "big") % len(self._connections)
+        self.current = self._connections[self._position]
+
+    def _connected(self, endpoints: Sequence[Endpoint]) -> list[Connection]:
+        """Return the connections to endpoints: those that are there, and new ones."""
+        if self._tls is not None:
+            for endpoint in endpoints:
+                self._refuse_plain(endpoint)
+        # A member that stays silent must leave time for the others.
+        self._dial_timeout = self._connect_timeout / len(endpoints)
+        return [self._known(endpoint) or self._connection(endpoint) for endpoint in endpoints]
+
+    def _known(self, endpoint: Endpoint) -> Connection | None:
+        secure = self._tls is not None or bool(endpoint.tls)
+        for connection in (*self._connections, *self._others.values()):
+            if connection.endpoint.name == endpoint.name and connection.secure is secure:
+                return connection
+        return None
+
+    def replace(self, endpoints: Sequence[Endpoint]) -> set[Connection]:
+        """Let these be the endpoints; return the connections that are not to be used any more.
+
+        One that stays stays as it is, and `current` too. What goes on elsewhere ends there,
+        and then the connection is closed.
+        """
+        connections = self._connected(endpoints)
+        retired = set(self._connections).difference(connections)
+        self._connections = connections
+        for connection in connections:
+            connection.dial_timeout = self._dial_timeout
+        self._others = {
+            endpoint: other for endpoint, other in self._others.items() if other not in connections
+        }
+        if self.current in retired:
+            self._begin_anywhere()
+        else:
+            self._position = connections.index(self.current)
+        for connection in retired:
+            connection.retired = True
+            if connection.was_open:
+                self._retire(connection)
+        return retired
+
+    def _retire(self, connection: Connection) -> None:
+        task = asyncio.create_task(connection.retire(), name="etcd retire connection")
+        self._retiring[connection] = task
+        task.add_done_callback(lambda _: self._retiring.pop(connection, None))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -103,12 +149,16 @@ class Members:
                 # The last try may be cut short; what an earlier one was told says more.
                 if error is None or not isinstance(cause, asyncio.TimeoutError):
                     error = self._unreached(cause, rpc, connection)
-                if endpoint is not None and isinstance(error, errors.NotSupportedForLearnerError):
+                learner = isinstance(error, errors.NotSupportedForLearnerError)
+                if learner and endpoint is not None and not connection.retired:
                     # A learner refuses the probe too. Whoever addresses one gets its own
                     # word on the call; everybody else is served by a member that votes.
                     return connection
             else:
-                return connection
+                if not connection.retired:
+                    return connection
+                connection = self.pick(endpoint)
+                continue
             self.leave(connection)
             whole_round = tries % self.candidates(endpoint) == 0
             if now() >= give_up or (whole_round and _will_stay(error)):
@@ -138,7 +188,12 @@ class Members:
         self._closed = True
         for woken in self._pauses:
             _wake(woken)
-        connections = (*self._connections, *self._others.values())
+        retiring = dict(self._retiring)
+        for task in retiring.values():
+            task.cancel()
+        if retiring:
+            await asyncio.wait(retiring.values())
+        connections = (*self._connections, *self._others.values(), *retiring)
         for connection in connections:
             await connection.close()
         if any(connection.was_open for connection in connections):

@@ -10,7 +10,7 @@ import time
 import warnings
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -147,6 +147,22 @@ class Channel:
     def username(self) -> str | None:
         """The user that calls are made as, or None."""
         return None if self._tokens is None else self._tokens.username
+
+    def set_endpoints(self, endpoints: str | Iterable[str]) -> None:
+        """Send calls to these endpoints from now on; they are written as for `Channel`.
+
+        Calls and downloads that are under way end where they began; streams, which know no
+        end, are opened again on another member if theirs is none of the endpoints any more.
+        The connection to such a member is closed when nothing goes on there. The member that
+        calls go to stays if it is among the endpoints.
+
+        Raises `ValueError` and `TypeError` as `Channel` does, and changes nothing then.
+        """
+        if self._loop is not None or self._unusable is not None:
+            self._bind()
+        retired = self._members.replace(parse_endpoints(endpoints))
+        for stream in self._streams:
+            stream.move_off(retired)
 
     def use_password(self, password: str) -> None:
         """Take note that the user's password is another now.
@@ -325,12 +341,15 @@ class Channel:
                     if not tokens.fetched:
                         await within(timeout, rpc, members, tokens.ensure)
                         timeout = remaining(clock, deadline)
+                        if connection.retired:
+                            continue
                     seen, metadata = tokens.fetched, tokens.metadata
                 if timeout is not None and rpc.repeatable:
                     # Leave time for the members not tried yet, where one stays silent.
                     untried = members.candidates(endpoint) - (course.attempts if course else 0)
                     if untried > 1:
                         timeout /= untried
+                connection.under_way += 1
                 try:
                     response = await connection.unary(rpc)(
                         request, timeout=timeout, metadata=metadata
@@ -341,6 +360,10 @@ class Channel:
                     if response is None:
                         raise rpc.unreadable_response(connection.endpoint.name)
                     return response
+                finally:
+                    connection.under_way -= 1
+                    if connection.retired:
+                        connection.ended()
                 if course is None:
                     course = Course(rpc, members, endpoint, tokens, clock, deadline)
                 await course.follow(failed, seen)
@@ -365,7 +388,7 @@ class Channel:
         *,
         timeout: float | None = None,
         endpoint: str | None = None,
-    ) -> AsyncIterator[ResponseT]:
+    ) -> AsyncGenerator[ResponseT, None]:
         """Send a request and yield the many responses to it, until the server ends them.
 
         `timeout`, in seconds, holds for the whole; None stands for the channel's, or for
@@ -388,6 +411,8 @@ class Channel:
             connection = await members.reach(rpc, endpoint, deadline)
             if tokens is not None:
                 await within(remaining(clock, deadline), rpc, members, tokens.ensure)
+                if connection.retired:
+                    continue
             seen = tokens.fetched if tokens is not None else 0
             call = connection.download(rpc)(
                 request,
@@ -396,6 +421,7 @@ class Channel:
             )
             begun = False
             failed: errors.ClientError
+            connection.under_way += 1
             try:
                 while True:
                     response: Any = await call.read()
@@ -415,6 +441,9 @@ class Channel:
                 )
             finally:
                 call.cancel()
+                connection.under_way -= 1
+                if connection.retired:
+                    connection.ended()
             if begun:
                 raise failed
             await course.follow(failed, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from grpc import aio
 
 from etcd_channel import errors
+from etcd_channel._connection import Connection
 from etcd_channel._judgement import Backoff, Verdict, judge_stream, to_client_error
 from etcd_channel._members import Members
 from etcd_channel._tokens import Metadata, Tokens
@@ -98,6 +99,7 @@ class Stream(Generic[RequestT, ResponseT]):
         self._outbox: deque[RequestT] = deque()
         self._wake_writer = asyncio.Event()
         self._call: aio.StreamStreamCall[RequestT, ResponseT] | None = None
+        self._connection: Connection | None = None
         # Why the stream is to be opened again although it has not broken.
         self._demand: errors.ClientError | None = None
         self._failed_to_write: Exception | None = None
@@ -131,6 +133,18 @@ class Stream(Generic[RequestT, ResponseT]):
         if self._call is not None and self._demand is None:
             self._demand = error
             self._call.cancel()
+
+    def move_off(self, connections: Collection[Connection]) -> None:
+        """Open the stream on another connection if it is on one of these."""
+        connection = self._connection
+        if connection is not None and connection in connections:
+            self.reopen(
+                errors.ConnectionFailedError(
+                    "the member is none of the channel's endpoints any more",
+                    method=self._rpc.name,
+                    endpoint=connection.endpoint.name,
+                )
+            )
 
     def stop(self) -> None:
         """Begin to end the stream; `close`, at the latest the channel's, awaits the end."""
@@ -206,8 +220,11 @@ class Stream(Generic[RequestT, ResponseT]):
             if self._tokens is not None:
                 await self._tokens.renew(self._tokens.fetched)
                 metadata += self._tokens.metadata or ()
+                if connection.retired:
+                    connection = await self._members.reach(self._rpc, None, None)
         except errors.ClientError as error:
             return error
+        self._connection = connection
         call = self._call = connection.duplex(self._rpc)(metadata=metadata)
         self._demand = None
         self._outbox.clear()
@@ -217,7 +234,7 @@ class Stream(Generic[RequestT, ResponseT]):
             self._wake_writer.set()
             reason = await self._read(call, connection.endpoint.name)
         finally:
-            self._call = None
+            self._call = self._connection = None
             call.cancel()
             writer.cancel()
             await asyncio.wait([writer])
