@@ -206,7 +206,10 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 async def run_program(
-    source: str, *arguments: str, options: tuple[str, ...] = ("-X", "dev", "-W", "error")
+    source: str,
+    *arguments: str,
+    options: tuple[str, ...] = ("-X", "dev", "-W", "error"),
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python program to its end, by default as strict as Python can be."""
     process = await asyncio.create_subprocess_exec(
@@ -218,7 +221,7 @@ async def run_program(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"},
+        env={**os.environ, **(env or {})},
     )
     try:
         stdout, stderr = await asyncio.wait_for(process.communicate(), HANG)
