@@ -1,0 +1,29 @@
+"""A program of the reference, aetcd 1.0.0: told over stdin what to do with a lock.
+
+python reference_lock.py HOST PORT KEY: reads `acquire TIMEOUT` and `release`, answers each with a
+line, the truth value that came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import aetcd
+
+
+async def main(host: str, port: str, key: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with aetcd.Client(host, int(port)) as client:
+        lock = client.lock(key.encode(), ttl=30)
+        while command := (await loop.run_in_executor(None, sys.stdin.readline)).split():
+            if command[0] == "acquire":
+                done = await lock.acquire(timeout=float(command[1]))  # type: ignore[arg-type]  # a fraction is one too
+            else:
+                done = bool(await lock.release())
+            sys.stdout.write(f"{done}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
