@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import random
 from typing import Any
 
 import grpc
@@ -113,6 +112,8 @@ class Backoff:
 
     def next(self) -> float:
         """The seconds to wait now."""
+        import random  # only who has to wait pays for it
+
         pause = self._next
         self._next = min(pause * 2, self._most)
         return pause * random.uniform(0.5, 1.0)

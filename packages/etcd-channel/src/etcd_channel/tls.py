@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import grpc
 
@@ -85,7 +84,8 @@ def _read(name: str, source: object) -> bytes:
         # Shown as the path that it is not, a private key would stand in the error.
         raise TypeError(f"{name}: a str is a path, and this one is PEM itself: give it as bytes")
     try:
-        return Path(source).read_bytes()
+        with open(source, "rb") as file:
+            return file.read()
     except OSError as error:
         raise ValueError(f"{name}: cannot read {os.fspath(source)!r}: {error.strerror}") from error
 
