@@ -136,6 +136,14 @@ def test_words_without_a_code_give_the_same_error(row: Row) -> None:
         assert (error.code, error.message, error.method) == (row.code, words, "Watch.Watch")
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_words_with_no_telling_code_give_the_same_error(row: Row) -> None:
+    """What a server sends that forgot to say the code; NotEnoughStartedMembers is one such."""
+    error = _received(grpc.StatusCode.UNKNOWN, row.message)
+    assert type(error) is type(_received(row.code, row.message))
+    assert error.code is grpc.StatusCode.UNKNOWN
+
+
 def test_words_that_are_not_of_etcd_give_no_error() -> None:
     assert error_from_words("") is None
     assert error_from_words("something else") is None

@@ -172,6 +172,9 @@ def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]
     exact = BY_MESSAGE.get(code, {}).get(message) or _UNLISTED.get((code, message))
     if exact is not None:
         return exact
+    # Some errors come bare, as when a member with too few others is to be removed.
+    if code is _Code.UNKNOWN and message in _BY_WORDS:
+        return _BY_WORDS[message][1]
     # gRPC's own limits on a request stand before etcd's check. Not so its limits on what is
     # received here: then the request was carried out.
     if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
