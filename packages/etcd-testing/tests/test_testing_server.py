@@ -87,14 +87,6 @@ async def test_stop_ends_it_in_order_and_restart_brings_it_back() -> None:
         assert server.logs().count("configuring client listeners") == 3
 
 
-async def test_no_one_takes_the_port_of_a_stopped_server() -> None:
-    async with EtcdServer() as server:
-        await server.stop()
-        with socket.socket() as other, pytest.raises(OSError, match="in use"):
-            other.bind((server.host, server.client_port))
-        await server.start()
-
-
 async def test_a_paused_server_is_there_and_silent_until_resumed() -> None:
     async with EtcdServer() as server:
         await server.pause()
