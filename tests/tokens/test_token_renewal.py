@@ -154,7 +154,7 @@ async def test_users_that_change_without_end_disturb_nobody(account: Account) ->
                 changes += 1
         done.set()
 
-    async with account.channel() as channel:
+    async with account.channel(timeout=60) as channel:
         kv = KVClient(channel)
         *counts, _ = await asyncio.gather(*(put(kv, key) for key in keys), change_users())
         for key, count in zip(keys, counts, strict=True):

@@ -131,7 +131,7 @@ async def test_a_watch_of_a_user_who_was_deleted_ends_with_its_stream(
 async def test_a_lease_is_kept_alive_beyond_its_token_and_a_restart(
     account: Account, channel: Channel
 ) -> None:
-    async with LeaseClient(channel).lease(5, keep_alive=True) as lease:
+    async with LeaseClient(channel).lease(10, keep_alive=True) as lease:
         await KVClient(channel).put(account.prefix, b"value", lease=lease)
         await account.server.outlive_tokens()
         await account.server.restart()
