@@ -12,9 +12,12 @@ import contextlib
 import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
+from etcd_channel.errors import PermissionDeniedError
 from etcd_client import (
     Client,
     ClientError,
@@ -22,6 +25,7 @@ from etcd_client import (
     EventKind,
     LockTimeoutError,
     Mutex,
+    PermissionKind,
     RevisionCompactedError,
 )
 from etcd_testing import EtcdServer
@@ -190,8 +194,14 @@ async def errors(client: Client, prefix: bytes) -> None:
             )
 
 
-async def history(client: Client, prefix: bytes) -> None:
-    chapter("History")
+async def operations(client: Client, prefix: bytes, *, embedded: bool) -> None:
+    chapter("Members and maintenance")
+    for member in await client.members():
+        step("members()", f"{member.name}, id {member.id:x}, at {member.client_urls}")
+    status = await client.status()
+    step("status()", f"etcd {status.version}, {status.db_size} bytes, raft term {status.raft_term}")
+    if not embedded:  # history and space are not ours to change on another's etcd
+        return
     key = prefix + b"greeting"
     now = (await client.put(key, b"the last one")).header.revision
     await client.compact(now)
@@ -202,6 +212,32 @@ async def history(client: Client, prefix: bytes) -> None:
             f"compact({now}); get(key, revision={now - 1})",
             f"history begins at {error.compacted_revision}",
         )
+    await client.defragment()
+    step("defragment()", f"{(await client.status()).db_size} bytes")
+    with tempfile.TemporaryDirectory() as folder:
+        snapshot = await client.snapshot(Path(folder) / "etcd.db")
+        step("snapshot('etcd.db')", snapshot)
+
+
+async def users(client: Client, endpoint: str) -> None:
+    chapter("Users and roles")
+    await client.role_add("reader")
+    await client.role_grant_permission("reader", PermissionKind.READ, b"tour/", prefix=True)
+    await client.user_add("root", "secret")
+    await client.user_grant_role("root", "root")
+    await client.user_add("alice", "wonderland")
+    await client.user_grant_role("alice", "reader")
+    step("role_get('reader')", await client.role_get("reader"))
+    step("user_get('alice')", await client.user_get("alice"))
+    await client.auth_enable()
+    async with Client(endpoints=endpoint, username="alice", password="wonderland") as alice:
+        step("alice: get_prefix(b'tour/')", f"{len(await alice.get_prefix(b'tour/'))} keys")
+        try:
+            await alice.put(b"tour/key", b"mine")
+        except PermissionDeniedError as error:
+            step("alice: put(b'tour/key', b'mine')", f"{type(error).__name__}: {error}")
+    async with Client(endpoints=endpoint, username="root", password="secret") as root:
+        await root.auth_disable()
 
 
 async def tour(endpoints: str, *, embedded: bool) -> None:
@@ -215,8 +251,9 @@ async def tour(endpoints: str, *, embedded: bool) -> None:
             await leases(client, prefix)
             await locks(client, prefix)
             await errors(client, prefix)
-            if embedded:  # history is not ours to end on another's etcd
-                await history(client, prefix)
+            await operations(client, prefix, embedded=embedded)
+            if embedded:
+                await users(client, endpoints)
         finally:
             await client.delete_prefix(prefix)
     print(f"\nThe tour is over; it took {time.monotonic() - began:.1f} s and left no key.")

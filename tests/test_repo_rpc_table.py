@@ -29,11 +29,6 @@ PACKAGES = (
     "etcd_watch",
 )
 
-# RPCs that no method speaks yet. Whoever adds the method is made to add the row.
-WITHOUT_METHOD = {
-    "KV.RangeStream",  # of etcd 3.7, which the tests have no server of
-}
-
 
 class Row(NamedTuple):
     rpc: str
@@ -80,11 +75,7 @@ def exported(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 def test_every_rpc_of_etcd_has_one_row() -> None:
     named = [row.rpc for row in rows()]
-    assert sorted(named) == sorted(rpcs_of_etcd() - WITHOUT_METHOD)
-
-
-def test_what_has_no_method_is_an_rpc_of_etcd() -> None:
-    assert rpcs_of_etcd() >= WITHOUT_METHOD
+    assert sorted(named) == sorted(rpcs_of_etcd())
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.rpc)
@@ -102,15 +93,13 @@ def test_the_methods_of_a_row_are_there(row: Row) -> None:
 
 def test_a_row_tells_since_when_the_server_has_it() -> None:
     since = {rpc.name: rpc.since for package in PACKAGES for rpc in rpcs_of(package).values()}
-    assert {row.rpc: row.since for row in rows()} == {
-        name: version for name, version in since.items() if name not in WITHOUT_METHOD
-    }
+    assert {row.rpc: row.since for row in rows()} == since
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_rpc_is_used_where_it_is_named(package: str) -> None:
     """A row whose method speaks something else would be found here, where nothing else does."""
-    unused = {name for name, rpc in rpcs_of(package).items() if rpc.name not in WITHOUT_METHOD}
+    unused = set(rpcs_of(package))
     module = importlib.import_module(package)
     assert module.__file__ is not None
     for path in Path(module.__file__).parent.glob("*.py"):

@@ -4,8 +4,8 @@ Code that was written for `aetcd` runs on it as it is. The names are the same ob
 `etcd_client` and the service packages have.
 """
 
-from aetcd import client, exceptions, leases, locks, rtypes, utils, watcher
-from aetcd.client import Client, Transactions
+from aetcd import client, exceptions, leases, locks, members, rtypes, utils, watcher
+from aetcd.client import Alarm, Client, Status, Transactions
 from aetcd.exceptions import (
     ClientError,
     ConnectionFailedError,
@@ -20,6 +20,7 @@ from aetcd.exceptions import (
 )
 from aetcd.leases import Lease
 from aetcd.locks import Lock
+from aetcd.members import Member
 from aetcd.rtypes import (
     Delete,
     DeleteRange,
@@ -35,6 +36,7 @@ from aetcd.rtypes import (
 from aetcd.watcher import Watcher, WatcherCallback
 
 __all__ = [
+    "Alarm",
     "Client",
     "ClientError",
     "ConnectionFailedError",
@@ -51,10 +53,12 @@ __all__ = [
     "KeyValue",
     "Lease",
     "Lock",
+    "Member",
     "PreconditionFailedError",
     "Put",
     "ResponseHeader",
     "RevisionCompactedError",
+    "Status",
     "Transactions",
     "UnauthenticatedError",
     "Watch",
@@ -65,6 +69,7 @@ __all__ = [
     "exceptions",
     "leases",
     "locks",
+    "members",
     "rtypes",
     "utils",
     "watcher",

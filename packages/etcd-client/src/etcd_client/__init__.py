@@ -8,6 +8,7 @@
 The same objects stand in the documented module tree, `aetcd`.
 """
 
+from etcd_auth import AuthStatus, Permission, PermissionKind, Role, User
 from etcd_channel import (
     TLS,
     Channel,
@@ -32,6 +33,19 @@ from etcd_channel import (
     to_bytes,
 )
 from etcd_client.client import Client
+from etcd_cluster import (
+    Alarm,
+    AlarmType,
+    Defragmentation,
+    DowngradeInfo,
+    HashKV,
+    Listing,
+    Member,
+    MemberStatus,
+    Snapshot,
+    SnapshotDamagedError,
+    Status,
+)
 from etcd_kv import Delete, DeleteRange, Get, GetRange, Put, TransactionResult, Transactions
 from etcd_lease import Lease, LeaseExpiredError, LeaseInfo, LeaseRefresh
 from etcd_lock import (
@@ -58,6 +72,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "TLS",
+    "Alarm",
+    "AlarmType",
+    "AuthStatus",
     "Channel",
     "Client",
     "ClientClosedError",
@@ -65,14 +82,17 @@ __all__ = [
     "ClientForkedError",
     "ConnectionFailedError",
     "ConnectionTimeoutError",
+    "Defragmentation",
     "Delete",
     "DeleteRange",
+    "DowngradeInfo",
     "DuplicateLeaseError",
     "Election",
     "Event",
     "EventKind",
     "Get",
     "GetRange",
+    "HashKV",
     "InternalError",
     "InvalidArgumentError",
     "KeyValue",
@@ -81,20 +101,30 @@ __all__ = [
     "LeaseExpiredError",
     "LeaseInfo",
     "LeaseRefresh",
+    "Listing",
     "Lock",
     "LockLostError",
     "LockTimeoutError",
+    "Member",
+    "MemberStatus",
     "Mutex",
     "NotLeaderOfElectionError",
+    "Permission",
+    "PermissionKind",
     "PreconditionFailedError",
     "Put",
     "Reconnect",
     "ResponseHeader",
     "RevisionCompactedError",
+    "Role",
     "Session",
+    "Snapshot",
+    "SnapshotDamagedError",
+    "Status",
     "TransactionResult",
     "Transactions",
     "UnauthenticatedError",
+    "User",
     "Watch",
     "WatchResponse",
     "WatchTimeoutError",

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
+from etcd_auth import AuthClient
 from etcd_channel import TLS, Channel
 from etcd_channel.arguments import check_int, check_name
+from etcd_cluster import ClusterClient, MaintenanceClient
 from etcd_kv import KVClient
 from etcd_lease import LeaseClient
 from etcd_lock import LockClient, ServerLockClient
@@ -21,7 +23,16 @@ _HOST = "localhost"
 _PORT = 2379
 
 
-class Client(KVClient, WatchClient, LeaseClient, LockClient, ServerLockClient):
+class Client(
+    KVClient,
+    WatchClient,
+    LeaseClient,
+    LockClient,
+    ServerLockClient,
+    ClusterClient,
+    MaintenanceClient,
+    AuthClient,
+):
     """A client of an etcd cluster.
 
     `host` and `port` name one member; `endpoints`, as for `Channel`, several, and then
