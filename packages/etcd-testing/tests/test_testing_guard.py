@@ -192,7 +192,7 @@ def is_alive(pid: int) -> bool:
     # An orphan that has ended may wait for an init that never reaps it.
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # no /proc, or gone while it was read
         return sys.platform != "linux"
 
 
