@@ -137,9 +137,12 @@ class Writer:
 async def connect(
     *endpoints: str, **options: Any
 ) -> AsyncIterator[tuple[WatchClient, Writer, Channel]]:
-    """A client for watches, and a writer, on a channel of their own."""
-    async with Channel(endpoints, **options) as channel:
+    """A client for watches, and a writer, on a channel of their own, not connected yet."""
+    channel = Channel(endpoints, **options)
+    try:
         yield WatchClient(channel), Writer(channel), channel
+    finally:
+        await channel.close()
 
 
 # Reading ---------------------------------------------------------------------------------

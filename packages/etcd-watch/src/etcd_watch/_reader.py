@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections import deque
 
 from etcd_channel import ClientError
 from etcd_channel.errors import WatchCanceledError
 from etcd_watch._streams import WatchStream, WatchStreams
 from etcd_watch._subscription import Batch, State, Subscription
 from etcd_watch.errors import WatchTimeoutError
+from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import WatchSpec
 from etcd_watch.rpcs import WATCH
 
@@ -34,6 +36,12 @@ class Reader:
         self._timeout = timeout
         self._news = asyncio.Event()
         self._subscription = Subscription(spec, self._wake)
+        self._given_up = False
+        self._waiting = 0
+        # The response whose events are read one by one, and those that are left of it: kept
+        # here, so that none is lost with the task or the loop that read the first ones.
+        self._response: pb.WatchResponse | None = None
+        self._events: deque[pb.Event] = deque()
         # All None before the first use.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stream: WatchStream | None = None
@@ -59,6 +67,7 @@ class Reader:
         try:
             await self.wait_created()
         except asyncio.CancelledError:
+            self._given_up = True
             self._end(WatchCanceledError("the watch was given up while it began"))
             raise
 
@@ -66,27 +75,56 @@ class Reader:
         """As `begin`, but cancellation leaves the watch as it is."""
         subscription = self._subscription
         self._subscribe()
-        while not subscription.created:
+        while self._given_up or not subscription.created:
             if subscription.state is State.ENDED:
                 raise self._error() or WatchCanceledError("the watch was canceled")
-            self._news.clear()
-            await self._news.wait()
+            await self._wait()
+
+    async def next_event(self) -> pb.Event:
+        """Return the next event; `StopAsyncIteration` after a cancel.
+
+        Cancellation loses nothing: an event is taken when the task runs again, or not.
+        """
+        events = self._events
+        while not events:
+            await self._until_something_is_there()
+            if not events:
+                self._response, batch = self._pop()
+                events.extend(batch)
+        event = events.popleft()
+        if events and self._waiting:
+            self._news.set()
+        return event
 
     async def next_batch(self) -> Batch:
-        """Return the next response; `StopAsyncIteration` after a cancel.
+        """Return the next response; the rest is as with `next_event`."""
+        await self._until_something_is_there()
+        if self._events and self._response is not None:
+            batch = self._response, tuple(self._events)
+            self._events.clear()
+            return batch
+        return self._pop()
 
-        Cancellation loses nothing: a response is taken when the task runs again, or not.
-        """
+    async def _until_something_is_there(self) -> None:
         subscription = self._subscription
         self._subscribe()
-        while not subscription.has_batch:
+        while not (self._events or subscription.has_batch):
             if subscription.state is State.ENDED:
                 raise self._error() or StopAsyncIteration
-            self._news.clear()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        self._waiting += 1
+        try:
             await self._news.wait()
-        batch = subscription.pop()
-        if subscription.is_drained and self._stream is not None:
-            self._stream.go_on(subscription)
+        finally:
+            self._waiting -= 1
+
+    def _pop(self) -> Batch:
+        batch = self._subscription.pop()
+        if self._subscription.is_drained and self._stream is not None:
+            self._stream.go_on(self._subscription)
         return batch
 
     def request_progress(self) -> None:
@@ -99,6 +137,7 @@ class Reader:
 
     async def cancel(self) -> None:
         """End the watch, here and on the server."""
+        self._events.clear()
         self._end(None)
 
     def give_up(self, what: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any
 
 from etcd_watch._reader import Reader
 from etcd_watch.events import Event, WatchResponse, event_from
-from etcd_watch.pb import watch_pb2 as pb
 
 __all__ = ["Watch"]
 
@@ -48,10 +46,6 @@ class Watch:
         self._cancel = cancel_func
         self._watch_id = watch_id
         self._reader: Reader | None = None
-        # The response that is being read, and what is left of its events: kept here, so that
-        # a reader that breaks out of its loop and begins another misses none.
-        self._response: pb.WatchResponse | None = None
-        self._events: deque[pb.Event] = deque()
 
     @classmethod
     def _of(cls, reader: Reader) -> Watch:
@@ -93,12 +87,7 @@ class Watch:
         return self if self._iterator is None else self._iterator()
 
     async def __anext__(self) -> Event:
-        events = self._events
-        while not events:
-            self._response, batch = await self._own_reader().next_batch()
-            # Another task may have put some there meanwhile: those are older.
-            events.extend(batch)
-        return event_from(events.popleft())
+        return event_from(await self._own_reader().next_event())
 
     async def responses(self) -> AsyncIterator[WatchResponse]:
         """Iterate over the events as the server sent them together, revisions undivided.
@@ -107,18 +96,12 @@ class Watch:
         asked for them; of those that wait unread only the latest is kept. A watch's events
         and its responses come from one and the same queue.
         """
-        batch: Sequence[pb.Event]
         while True:
-            if self._events and self._response is not None:
-                # What is left of a response of which single events were read.
-                response, batch = self._response, list(self._events)
-                self._events.clear()
-            else:
-                try:
-                    response, batch = await self._own_reader().next_batch()
-                except StopAsyncIteration:
-                    return
-            yield WatchResponse(response.header, [event_from(message) for message in batch])
+            try:
+                response, events = await self._own_reader().next_batch()
+            except StopAsyncIteration:
+                return
+            yield WatchResponse(response.header, [event_from(message) for message in events])
 
     async def request_progress(self) -> None:
         """Ask the server how far the watch is; the answer is one of its `responses`.
@@ -135,7 +118,6 @@ class Watch:
 
     async def cancel(self) -> None:
         """End the watch: no event comes after this, and the server forgets it."""
-        self._events.clear()
         await self._cancel()
 
     def _own_reader(self) -> Reader:
