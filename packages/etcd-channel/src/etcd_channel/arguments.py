@@ -43,7 +43,7 @@ def check_bytes(name: str, value: object) -> bytes:
 
 def check_key(name: str, value: object) -> bytes:
     """Return `value` if it is a key: bytes, and not empty (etcd has no empty key)."""
-    key = check_bytes(name, value)
+    key = value if type(value) is bytes else check_bytes(name, value)
     if not key:
         raise ValueError(f"{name} must not be empty")
     return key

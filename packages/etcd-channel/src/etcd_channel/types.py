@@ -89,7 +89,11 @@ class ResponseHeader(Record):
 
 
 class KeyValue(Record):
-    """A key with its value and its history in numbers."""
+    """A key with its value and its history in numbers.
+
+    It reads from the response that it came in, and keeps that in memory. What is read of it
+    does not, and neither does a deep copy.
+    """
 
     _fields: ClassVar[tuple[str, ...]] = (
         "key",
@@ -99,28 +103,44 @@ class KeyValue(Record):
         "version",
         "lease",
     )
-    __slots__ = _fields
-
-    key: bytes
-    """The key; never empty."""
-    value: bytes
-    """What the key holds; empty when only keys were asked for."""
-    create_revision: int
-    """The revision at which the key came into being, last."""
-    mod_revision: int
-    """The revision of its last change."""
-    version: int
-    """How often it was put since it came into being; a deletion sets it to 0."""
-    lease: int
-    """The id of the lease that the key ends with, or 0."""
+    # Not the fields themselves: of many keys in a response most are looked at for one or two.
+    __slots__ = ("_message",)
 
     def __init__(self, keyvalue: _KeyValueMessage) -> None:
-        self.key = keyvalue.key
-        self.value = keyvalue.value
-        self.create_revision = keyvalue.create_revision
-        self.mod_revision = keyvalue.mod_revision
-        self.version = keyvalue.version
-        self.lease = keyvalue.lease
+        self._message = keyvalue
+
+    @property
+    def key(self) -> bytes:
+        """The key; never empty."""
+        return self._message.key
+
+    @property
+    def value(self) -> bytes:
+        """What the key holds; empty when only keys were asked for."""
+        return self._message.value
+
+    @property
+    def create_revision(self) -> int:
+        """The revision at which the key came into being, last."""
+        return self._message.create_revision
+
+    @property
+    def mod_revision(self) -> int:
+        """The revision of its last change."""
+        return self._message.mod_revision
+
+    @property
+    def version(self) -> int:
+        """How often it was put since it came into being; a deletion sets it to 0."""
+        return self._message.version
+
+    @property
+    def lease(self) -> int:
+        """The id of the lease that the key ends with, or 0."""
+        return self._message.lease
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._message,)
 
 
 def _restore(kind: type[Record], values: tuple[Any, ...]) -> Record:

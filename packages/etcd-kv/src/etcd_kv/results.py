@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Protocol, overload
 
 from etcd_channel import KeyValue, Record, ResponseHeader
 from etcd_channel.pb import common_pb2
@@ -12,23 +12,38 @@ from etcd_kv.pb import kv_pb2 as pb
 __all__ = ["Delete", "DeleteRange", "Get", "GetRange", "Put", "TransactionResult"]
 
 
+HeaderMessage = common_pb2.ResponseHeader | ResponseHeader
+
+
+class _Header:
+    """The header of an answer, made of its message when it is asked for: few ask."""
+
+    def __get__(self, answer: _Answer, kind: type[_Answer]) -> ResponseHeader:
+        header = answer._header
+        if not isinstance(header, ResponseHeader):
+            header = answer._header = ResponseHeader(header)
+        return header
+
+
+class _Answer(Protocol):
+    _header: HeaderMessage
+
+
 class Get(KeyValue):
     """A key with its value, as it was read."""
 
-    __slots__ = ("header",)
     _fields: ClassVar[tuple[str, ...]] = ("header", *KeyValue._fields)
+    __slots__ = ("_header",)
 
-    header: ResponseHeader
+    header = _Header()
     """Who answered, and at which revision."""
 
-    def __init__(
-        self,
-        header: common_pb2.ResponseHeader | ResponseHeader,
-        keyvalue: common_pb2.KeyValue,
-    ) -> None:
-        # The gets of one transaction share theirs.
-        self.header = header if type(header) is ResponseHeader else ResponseHeader(header)
-        super().__init__(keyvalue)
+    def __init__(self, header: HeaderMessage, keyvalue: common_pb2.KeyValue) -> None:
+        self._header = header
+        self._message = keyvalue
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Get, (self.header, self._message)
 
 
 class _KeyValues:
@@ -123,18 +138,22 @@ class GetRange(_KeyValues):
 class Put(Record):
     """What a put did."""
 
-    __slots__ = _fields = ("header", "prev_kv")
+    _fields: ClassVar[tuple[str, ...]] = ("header", "prev_kv")
+    __slots__ = ("_header", "prev_kv")
 
-    header: ResponseHeader
+    header = _Header()
     """Who answered; its revision is that of the put."""
     prev_kv: KeyValue | None
     """The key before it, if that was asked for and there was one."""
 
     def __init__(
-        self, header: common_pb2.ResponseHeader, prev_kv: common_pb2.KeyValue | None = None
+        self, header: HeaderMessage, prev_kv: common_pb2.KeyValue | KeyValue | None = None
     ) -> None:
-        self.header = ResponseHeader(header)
+        self._header = header
         self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Put, (self.header, self.prev_kv)
 
 
 class Delete(Record):
