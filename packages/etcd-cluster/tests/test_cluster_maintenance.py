@@ -1,0 +1,345 @@
+"""What an operator asks of a member, or does to it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+from cluster_support import HANG, Played
+
+from etcd_channel import Channel, ConnectionFailedError, RevisionCompactedError, errors
+from etcd_cluster import ClusterClient, MaintenanceClient, MemberStatus
+from etcd_testing import EtcdCluster, EtcdServer
+
+
+def release(version: str) -> tuple[int, ...]:
+    """A version to compare with: "3.5.16" is (3, 5, 16)."""
+    return tuple(int(part) for part in version.split("."))
+
+
+# Status ----------------------------------------------------------------------------------
+
+
+async def test_the_status_of_a_member(server: EtcdServer, maintenance: MaintenanceClient) -> None:
+    status = await maintenance.status()
+    assert status.version == server.version
+    assert status.leader is not None
+    assert status.leader.name == server.name
+    assert status.leader.id == status.leader_id == status.header.member_id
+    assert 0 < status.db_size_in_use <= status.db_size
+    assert 0 < status.raft_applied_index <= status.raft_index
+    assert status.raft_term == status.header.raft_term > 0
+    assert status.header.revision == 1
+    assert (status.errors, status.is_learner) == ([], False)
+    newer = release(server.version) >= (3, 6)
+    assert (status.storage_version is not None) is newer
+    assert (status.db_size_quota is not None) is newer
+
+
+async def test_the_leader_is_a_member_that_can_be_asked(maintenance: MaintenanceClient) -> None:
+    leader = (await maintenance.status()).leader
+    assert leader is not None
+    assert await leader.active_alarms() == []
+    assert (await maintenance.status(endpoint=leader.endpoint)).leader == leader
+
+
+async def test_a_member_without_a_leader_says_so(
+    cluster: ClusterClient, maintenance: MaintenanceClient
+) -> None:
+    await cluster.add_member(["http://127.0.0.1:1"])
+
+    async def led() -> bool:
+        return (await maintenance.status()).leader_id != 0
+
+    await asyncio.wait_for(_until_not(led), HANG)
+    status = await maintenance.status()
+    assert status.leader is None
+    assert "etcdserver: no leader" in status.errors
+
+
+async def _until_not(condition: Callable[[], Any]) -> None:
+    while True:
+        if not await condition():
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_a_learner_tells_its_status_and_who_leads() -> None:
+    async with EtcdCluster(1) as servers, Channel(servers.endpoints) as channel:
+        learner = servers.new_member()
+        await ClusterClient(channel).add_member([learner.peer_url], learner=True)
+        await learner.start(wait=False)
+        maintenance = MaintenanceClient(channel)
+
+        async def silent() -> bool:
+            try:
+                status = await maintenance.status(endpoint=learner.endpoint)
+            except ConnectionFailedError:
+                return True
+            return status.leader is None
+
+        await asyncio.wait_for(_until_not(silent), HANG)
+        status = await maintenance.status(endpoint=learner.endpoint)
+        assert status.is_learner
+        assert status.leader is not None
+        assert status.leader.name == servers[0].name
+        with pytest.raises(errors.NotSupportedForLearnerError):
+            await maintenance.defragment(endpoint=learner.endpoint)
+
+
+# A cluster -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def three() -> AsyncIterator[EtcdCluster]:
+    async with EtcdCluster(3) as servers:
+        yield servers
+
+
+def by_name(reports: list[MemberStatus]) -> dict[str, MemberStatus]:
+    return {report.member.name: report for report in reports}
+
+
+async def test_each_call_can_be_addressed(three: EtcdCluster) -> None:
+    async with Channel(three[0].endpoint, connect_timeout=0.5) as channel:
+        maintenance = MaintenanceClient(channel)
+        ids = {
+            (await maintenance.status(endpoint=endpoint)).header.member_id
+            for endpoint in three.endpoints
+        }
+        assert len(ids) == 3
+        ids = {
+            (await maintenance.hash_kv(endpoint=endpoint)).header.member_id
+            for endpoint in three.endpoints
+        }
+        assert len(ids) == 3
+        down = three[1]
+        await down.kill()
+        for call in (
+            maintenance.status,
+            maintenance.hash,
+            maintenance.hash_kv,
+            maintenance.defragment,
+        ):
+            with pytest.raises(ConnectionFailedError) as caught:
+                await call(endpoint=down.endpoint)
+            assert caught.value.endpoint == down.endpoint, "no other member answers in its place"
+
+
+async def test_all_members_tell_how_they_are(three: EtcdCluster) -> None:
+    # One endpoint is enough: where the others are the cluster says.
+    async with Channel(three[0].endpoint) as channel:
+        reports = await MaintenanceClient(channel).status_cluster()
+        assert sorted(by_name(reports)) == ["m0", "m1", "m2"]
+        assert all(report.healthy for report in reports)
+        leaders = {report.status.leader for report in reports if report.status is not None}
+        assert [leader and leader.name for leader in leaders] == [(await three.leader()).name]
+        assert by_name(reports)["m0"].endpoint == three[0].endpoint
+
+
+async def test_a_member_that_does_not_answer_says_why(three: EtcdCluster) -> None:
+    await three[2].kill()
+    async with Channel(three.endpoints, connect_timeout=0.5) as channel:
+        reports = by_name(await MaintenanceClient(channel).status_cluster())
+    assert reports["m0"].healthy
+    assert reports["m1"].healthy
+    assert not reports["m2"].healthy
+    assert isinstance(reports["m2"].error, ConnectionFailedError)
+
+
+async def test_a_cluster_without_a_majority_tells_how_it_is(three: EtcdCluster) -> None:
+    await three[1].kill()
+    await three[2].kill()
+    async with Channel(three.endpoints, connect_timeout=0.5) as channel:
+        maintenance = MaintenanceClient(channel)
+
+        async def led() -> bool:
+            reports = by_name(await maintenance.status_cluster())
+            assert reports["m0"].status is not None
+            return reports["m0"].healthy
+
+        await asyncio.wait_for(_until_not(led), HANG)
+
+
+async def test_the_leader_is_moved(three: EtcdCluster) -> None:
+    async with Channel(three.endpoints) as channel:
+        maintenance = MaintenanceClient(channel)
+        for member in await ClusterClient(channel).members():
+            await maintenance.move_leader(member.id)
+            leader = (await maintenance.status()).leader
+            assert leader == member
+            assert (await three.leader()).name == member.name
+
+
+async def test_the_leader_is_moved_through_an_address_that_only_it_advertises(
+    three: EtcdCluster,
+) -> None:
+    [follower, _] = await three.followers()
+    async with Channel(follower.endpoint) as channel:
+        maintenance = MaintenanceClient(channel)
+        here = (await maintenance.status()).header.member_id
+        await maintenance.move_leader(here)
+        assert (await maintenance.status()).leader_id == here
+
+
+async def test_who_does_not_lead_hands_nothing_over(three: EtcdCluster) -> None:
+    [follower, _] = await three.followers()
+    async with Channel(three.endpoints) as channel:
+        maintenance = MaintenanceClient(channel)
+        target = (await maintenance.status()).leader_id
+        with pytest.raises(errors.NotLeaderError):
+            await maintenance.move_leader(target, endpoint=follower.endpoint)
+        with pytest.raises(errors.BadLeaderTransfereeError):
+            await maintenance.move_leader(1)
+
+
+# The database ----------------------------------------------------------------------------
+
+
+async def test_members_that_hold_the_same_hash_the_same(three: EtcdCluster) -> None:
+    for number in range(5):
+        await three[0].etcdctl("put", f"key/{number}", "value")
+    async with Channel(three.endpoints) as channel:
+        maintenance = MaintenanceClient(channel)
+        hashes = [await maintenance.hash_kv(4, endpoint=each) for each in three.endpoints]
+        assert len({found.hash for found in hashes}) == 1
+        other = await maintenance.hash_kv(5)
+        assert other.hash != hashes[0].hash
+        assert isinstance(await maintenance.hash(), int)
+
+
+async def test_what_was_compacted_is_hashed_no_more(
+    server: EtcdServer, maintenance: MaintenanceClient
+) -> None:
+    for number in range(8):
+        await server.etcdctl("put", "key", str(number))
+    assert (await maintenance.hash_kv()).compact_revision == -1
+    await server.etcdctl("compact", "5", "--physical")
+    assert (await maintenance.hash_kv()).compact_revision == 5
+    assert (await maintenance.hash_kv(6)).compact_revision == 5
+    for gone in (1, 4):
+        with pytest.raises(RevisionCompactedError) as caught:
+            await maintenance.hash_kv(gone)
+        assert caught.value.compacted_revision == 5
+        assert caught.value.definite
+    with pytest.raises(errors.FutureRevisionError):
+        await maintenance.hash_kv(100)
+
+
+async def test_defragmenting_frees_the_space_that_is_not_in_use(
+    server: EtcdServer, maintenance: MaintenanceClient
+) -> None:
+    for number in range(4):
+        await server.etcdctl("put", f"big/{number}", stdin="x" * 1_000_000)
+    await server.etcdctl("del", "big/", "--prefix")
+    await server.etcdctl("compact", "6", "--physical")
+    before = await maintenance.status()
+    await maintenance.defragment()
+    after = await maintenance.status()
+    assert after.db_size < before.db_size - 3_000_000
+    assert after.db_size_in_use <= after.db_size
+
+
+async def test_defragmenting_takes_as_long_as_it_takes() -> None:
+    """The channel's timeout is for calls whose end can be known."""
+    async with EtcdServer() as server:
+        channel = Channel(server.endpoint, timeout=0.3)
+        maintenance = MaintenanceClient(channel)
+        await maintenance.status()
+        await server.pause()
+        asking = asyncio.create_task(maintenance.defragment())
+        with pytest.raises(errors.ConnectionTimeoutError):
+            await maintenance.defragment(timeout=0.6)
+        assert not asking.done()
+        await server.resume()
+        await asyncio.wait_for(asking, HANG)
+        await channel.close()
+
+
+# Downgrades ------------------------------------------------------------------------------
+
+
+def downgrades(server: EtcdServer) -> bool:
+    return release(server.version) >= (3, 5)
+
+
+async def test_a_downgrade_is_validated(server: EtcdServer, maintenance: MaintenanceClient) -> None:
+    if not downgrades(server):
+        with pytest.raises(errors.UnsupportedByServerError, match=r"needs etcd 3\.5 or later"):
+            await maintenance.validate_downgrade("3.3")
+        return
+    major, minor, _ = release(server.version)
+    for version in (f"{major}.{minor - 1}", f"{major}.{minor - 1}.0"):
+        assert (await maintenance.validate_downgrade(version)).startswith(f"{major}.{minor}.")
+    for version in (f"{major}.{minor}", f"{major}.{minor - 2}", "9.9"):
+        with pytest.raises(errors.InvalidDowngradeTargetError):
+            await maintenance.validate_downgrade(version)
+    with pytest.raises(errors.WrongDowngradeVersionFormatError):
+        await maintenance.validate_downgrade("yesterday's")
+
+
+async def test_a_downgrade_is_enabled_once_and_cancelled(
+    server: EtcdServer, maintenance: MaintenanceClient
+) -> None:
+    if not downgrades(server):
+        with pytest.raises(errors.UnsupportedByServerError):
+            await maintenance.enable_downgrade("3.3")
+        with pytest.raises(errors.UnsupportedByServerError):
+            await maintenance.cancel_downgrade()
+        return
+    with pytest.raises(errors.NoInflightDowngradeError):
+        await maintenance.cancel_downgrade()
+    major, minor, _ = release(server.version)
+    older = f"{major}.{minor - 1}"
+    await carried_out(server, maintenance.enable_downgrade(older, timeout=1))
+    for call in (maintenance.validate_downgrade, maintenance.enable_downgrade):
+        with pytest.raises(errors.DowngradeInProcessError):
+            await call(older)
+    await carried_out(server, maintenance.cancel_downgrade(timeout=1))
+    assert await maintenance.validate_downgrade(older)
+    with pytest.raises(errors.NoInflightDowngradeError):
+        await maintenance.cancel_downgrade()
+
+
+async def carried_out(server: EtcdServer, call: Coroutine[Any, Any, str]) -> None:
+    """A server of etcd 3.5 carries it out and forgets to say so."""
+    if release(server.version) >= (3, 6):
+        assert await call
+        return
+    with pytest.raises(errors.ConnectionTimeoutError) as caught:
+        await call
+    assert not caught.value.definite
+
+
+# A server that is too old ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "since"),
+    [
+        (lambda c, m: c.members(), "Cluster.MemberList needs etcd 3.0"),
+        (lambda c, m: c.add_member(["http://a:1"]), "Cluster.MemberAdd needs etcd 3.0"),
+        (lambda c, m: c.remove_member(1), "Cluster.MemberRemove needs etcd 3.0"),
+        (lambda c, m: c.update_member(1, ["http://a:1"]), "Cluster.MemberUpdate needs etcd 3.0"),
+        (lambda c, m: c.promote_member(1), "Cluster.MemberPromote needs etcd 3.4"),
+        (lambda c, m: m.status(), "Maintenance.Status needs etcd 3.0"),
+        (lambda c, m: m.create_alarm(), "Maintenance.Alarm needs etcd 3.0"),
+        (lambda c, m: m.list_alarms(), "Maintenance.Alarm needs etcd 3.0"),
+        (lambda c, m: m.disarm_alarm(), "Maintenance.Alarm needs etcd 3.0"),
+        (lambda c, m: m.defragment(), "Maintenance.Defragment needs etcd 3.0"),
+        (lambda c, m: m.hash(), "Maintenance.Hash needs etcd 3.0"),
+        (lambda c, m: m.hash_kv(), "Maintenance.HashKV needs etcd 3.3"),
+        (lambda c, m: m.snapshot(io.BytesIO()), "Maintenance.Snapshot needs etcd 3.3"),
+        (lambda c, m: m.validate_downgrade("3.4"), "Maintenance.Downgrade needs etcd 3.5"),
+    ],
+)
+async def test_what_a_server_is_too_old_for_says_so(
+    call: Callable[[ClusterClient, MaintenanceClient], Any], since: str
+) -> None:
+    async with Played() as old, Channel(old.endpoint) as channel:
+        with pytest.raises(errors.UnsupportedByServerError, match=since) as caught:
+            await call(ClusterClient(channel), MaintenanceClient(channel))
+        assert caught.value.definite
