@@ -201,6 +201,7 @@ def test_a_compacted_start_is_told_with_the_revision_that_is_left() -> None:
     stream.answer(response(number, canceled=True, compact_revision=9))
     assert isinstance(subscription.error, RevisionCompactedError)
     assert subscription.error.compacted_revision == 9
+    assert stream.canceled() == [number]
 
 
 def test_an_old_token_has_the_stream_opened_again_with_a_new_one() -> None:

@@ -217,6 +217,8 @@ class WatchStream:
             if subscription is None:
                 pass  # of a creation that was given up
             elif response.canceled:
+                # One that it says to be compacted the server still has, until it is canceled.
+                self._cancel(response.watch_id)
                 self._take_cancel(subscription, response, with_fresh_token=False)
             else:
                 subscription.take(response)

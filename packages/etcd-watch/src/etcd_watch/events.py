@@ -32,7 +32,10 @@ class _EventMessage(Protocol):
     def HasField(self, field_name: str, /) -> bool: ...
 
 
-_KINDS: Final = {pb.Event.PUT: EventKind.PUT, pb.Event.DELETE: EventKind.DELETE}
+_KINDS: Final[dict[int, EventKind]] = {
+    pb.Event.PUT: EventKind.PUT,
+    pb.Event.DELETE: EventKind.DELETE,
+}
 
 
 class Event(Record):
@@ -56,7 +59,8 @@ class Event(Record):
         kv: common_pb2.KeyValue | KeyValue,
         prev_kv: common_pb2.KeyValue | KeyValue | None = None,
     ) -> None:
-        self.kind = _KINDS[pb.Event.EventType(kind)] if isinstance(kind, int) else EventKind(kind)
+        # A number is as the wire has it.
+        self.kind = _KINDS[kind] if kind in _KINDS else EventKind(kind)
         self.kv = KeyValue(kv)
         self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
 
