@@ -253,15 +253,15 @@ class MaintenanceClient(Service):
         `file_obj` is a path, or a binary file object, whose `write` may return an awaitable.
         Under a path there is a whole and sound snapshot or what was there before, whatever
         happens: it is written beside, synced, and takes its place at the end. A file object
-        stays open, and is left with part of a snapshot when this fails.
+        stays open, and may be left with part of a snapshot when this fails.
 
         `progress` is called with the bytes so far and how many there will be.
 
         What comes is checked against the checksum that ends it: `SnapshotDamagedError` is
         raised if it does not fit or is missing. A file that cannot be written raises its
         `OSError`, and a folder that cannot, before the server is asked. A snapshot that
-        breaks off is not gone on with. Cancelling leaves nothing behind but, with a file
-        object, what it has.
+        breaks off is not gone on with. Cancelling waits for the piece that is just being
+        written, a megabyte at most.
         """
         target = destination(file_obj)
         if progress is not None and not callable(progress):
