@@ -53,11 +53,13 @@ class Connection:
         """How many calls, downloads and dials use it now; whoever does counts itself."""
         self.retired = False
         """Whether no other may begin. Who ends then, calls `ended`."""
+        self.downloads: set[aio.UnaryStreamCall[Any, Any]] = set()
+        """Those under way; whoever begins one enters it, and takes it out again."""
         self._channels: dict[str, aio.Channel] = {}
         self._closed = False
         self.was_open = False
         """Whether a gRPC channel was ever made."""
-        self._unary: dict[str, aio.UnaryUnaryMultiCallable[Any, Any]] = {}
+        self._unary: dict[str, aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
         self._unused = asyncio.Event()
         self._probe = SingleFlight(self._ask)
 
@@ -90,17 +92,14 @@ class Connection:
             self.was_open = True
         return channel
 
-    def unary(
-        self, rpc: Rpc[RequestT, ResponseT]
-    ) -> aio.UnaryUnaryMultiCallable[RequestT, ResponseT]:
-        """The RPC as something to call, kept for the next time."""
+    def unary(self, rpc: Rpc[Any, Any]) -> aio.UnaryUnaryMultiCallable[bytes, bytes]:
+        """The RPC as something to call, kept for the next time.
+
+        It takes and returns bytes: what cannot be read gRPC would log on stderr.
+        """
         call = self._unary.get(rpc.path)
         if call is None:
-            call = self._unary[rpc.path] = self._channel("calls").unary_unary(
-                rpc.path,
-                request_serializer=rpc.request.SerializeToString,
-                response_deserializer=rpc.response.FromString,
-            )
+            call = self._unary[rpc.path] = self._channel("calls").unary_unary(rpc.path)
         return call
 
     def download(
@@ -167,6 +166,9 @@ class Connection:
         self._closed = True
         await self._probe.close()
         self._unary.clear()
+        # gRPC 1.62 does not end them with their channel; 1.85 does.
+        for call in tuple(self.downloads):
+            call.cancel()
         while self._channels:
             _, channel = self._channels.popitem()
             await channel.close()

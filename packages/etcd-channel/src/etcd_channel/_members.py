@@ -223,6 +223,11 @@ class Members:
         error: errors.ClientError
         if isinstance(cause, grpc.aio.AioRpcError) and not _timed_out(cause):
             error = to_client_error(cause, rpc, name)
+            if connection.secure and _is_old_for_handshake(error):
+                error = errors.TLSHandshakeError(
+                    error.message, code=error.code, method=rpc.name, endpoint=name
+                )
+                error.__cause__ = cause
         else:
             error = errors.ConnectionTimeoutError(
                 "connected to nobody who answers",
@@ -243,7 +248,17 @@ def _wake(sleeper: asyncio.Future[None]) -> None:
 
 def _will_stay(error: errors.ClientError) -> bool:
     # Certificates stay wrong; but a handshake is also cut off where a server goes down.
-    return isinstance(error, errors.TLSHandshakeError) and "read failed" not in error.message
+    if not isinstance(error, errors.TLSHandshakeError):
+        return False
+    return "read failed" not in error.message and "Socket closed" not in error.message
+
+
+def _is_old_for_handshake(error: errors.ClientError) -> bool:
+    # gRPC 1.62 does not speak of a handshake where it could not be read to its end, and has no
+    # word at all for a key that is not the certificate's.
+    return type(error) is errors.ConnectionFailedError and error.message.endswith(
+        ("Socket closed", "empty address list: ")
+    )
 
 
 def _timed_out(cause: grpc.aio.AioRpcError) -> bool:

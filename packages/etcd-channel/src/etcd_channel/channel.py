@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import AioRpcError
 
 from etcd_channel import errors
@@ -343,7 +343,7 @@ class Channel:
                         timeout = remaining(clock, deadline)
                         if connection.retired:
                             continue
-                    seen, metadata = tokens.fetched, tokens.metadata
+                    seen, metadata = tokens.fetched, tokens.prepared
                 if timeout is not None and rpc.repeatable:
                     # Leave time for the members not tried yet, where one stays silent.
                     untried = members.candidates(endpoint) - (course.attempts if course else 0)
@@ -352,14 +352,13 @@ class Channel:
                 connection.under_way += 1
                 try:
                     response = await connection.unary(rpc)(
-                        request, timeout=timeout, metadata=metadata
+                        request.SerializeToString(), timeout=timeout, metadata=metadata
                     )
+                    return rpc.response.FromString(response)
                 except AioRpcError as cause:
                     failed = self._failure(cause, rpc, connection)
-                else:
-                    if response is None:
-                        raise rpc.unreadable_response(connection.endpoint.name)
-                    return response
+                except DecodeError as cause:
+                    raise rpc.unreadable_response(connection.endpoint.name) from cause
                 finally:
                     connection.under_way -= 1
                     if connection.retired:
@@ -421,6 +420,7 @@ class Channel:
             )
             begun = False
             failed: errors.ClientError
+            connection.downloads.add(call)
             connection.under_way += 1
             try:
                 while True:
@@ -441,6 +441,7 @@ class Channel:
                 )
             finally:
                 call.cancel()
+                connection.downloads.discard(call)
                 connection.under_way -= 1
                 if connection.retired:
                     connection.ended()
