@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -268,6 +269,28 @@ async def test_a_stream_that_is_given_up_and_closed_at_once_is_closed(etcd_endpo
         await handler.until(lambda it: it.created)
         stream.reopen(InternalError("the handler is not content"))
         await asyncio.wait_for(_closed(stream, handler), HANG)
+
+
+async def test_a_stream_that_breaks_and_is_closed_at_once_is_closed(etcd_endpoint: str) -> None:
+    class Silent(Watcher):
+        def opened(self) -> Iterable[Any]:
+            super().opened()
+            # The server says nothing either then, and gRPC waits for its first word.
+            return []
+
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+        await channel.connect()
+        for turns in range(20):
+            handler = Silent()
+            stream = channel.stream(WATCH, handler)
+            await handler.until(lambda it: it.openings)
+            await asyncio.sleep(0.01)
+            proxy.reset()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            # gRPC learns of the break, and this loop only after it has closed the stream.
+            time.sleep(0.01)  # noqa: ASYNC251  # the loop is to be blocked
+            await asyncio.wait_for(_closed(stream, handler), HANG)
 
 
 # Refusals --------------------------------------------------------------------------------

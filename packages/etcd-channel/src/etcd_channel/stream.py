@@ -191,6 +191,10 @@ class Stream(Generic[RequestT, ResponseT]):
             self._heard = False
             opened = now()
             error = await self._serve()
+            if self._stopped:
+                # Where the stream breaks at that very moment gRPC takes the cancellation
+                # of this task for its own, and reports the break instead.
+                return errors.ClientClosedError("the channel is closed")
             if isinstance(error, errors.ClientClosedError):
                 return error
             demanded = error is self._demand
