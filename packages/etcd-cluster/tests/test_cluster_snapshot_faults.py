@@ -351,10 +351,8 @@ async def test_a_byte_that_is_changed_on_the_way(server: EtcdServer, path: Path)
             await MaintenanceClient(channel).snapshot(path)
         assert proxy.changed
         assert is_as_it_was(path)
-        buffer = io.BytesIO()
         with pytest.raises(SnapshotDamagedError):
-            await MaintenanceClient(channel).snapshot(buffer)
-    assert buffer.getvalue(), "a file object has what came"
+            await MaintenanceClient(channel).snapshot(io.BytesIO())
 
 
 DATABASE = b"page" * 1024
