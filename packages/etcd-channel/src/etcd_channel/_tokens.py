@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from grpc import aio
+
 from etcd_channel._single_flight import SingleFlight
 from etcd_channel.errors import AuthFailedError, AuthNotEnabledError
 from etcd_channel.pb import common_pb2 as pb
@@ -28,6 +30,8 @@ class Tokens:
         authenticate: Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]],
     ) -> None:
         self.metadata: Metadata | None = None
+        # The same in the form that gRPC would give it, at every call anew.
+        self.prepared: aio.Metadata | None = None
         self.fetched = 0
         self._request = pb.AuthenticateRequest(name=username, password=password)
         self._authenticate = authenticate
@@ -72,7 +76,8 @@ class Tokens:
         except AuthNotEnabledError:
             # As etcd's Go client: a user on a cluster without authentication is no error,
             # it may be enabled later. Calls are refused then, and a token is fetched.
-            self.metadata = None
+            self.metadata = self.prepared = None
         else:
             self.metadata = (("token", response.token),)
+            self.prepared = aio.Metadata(*self.metadata)
         self.fetched += 1
