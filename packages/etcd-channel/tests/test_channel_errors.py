@@ -301,3 +301,10 @@ def test_a_stream_is_opened_again_after_what_may_pass(row: Row) -> None:
         assert verdict is Verdict.REPEAT
     else:
         assert verdict is Verdict.RAISE
+
+
+def test_the_time_that_was_up_on_the_server_first_is_a_timeout_too() -> None:
+    assert (
+        error_class(grpc.StatusCode.UNKNOWN, "context deadline exceeded")
+        is errors.ConnectionTimeoutError
+    )

@@ -136,7 +136,8 @@ BY_MESSAGE: Final[dict[grpc.StatusCode, dict[str, type[errors.ClientError]]]] = 
 }
 
 # What etcd 3.4 and 3.5 send beside that list, or against it: a learner's refusal with another
-# code, what their maintenance service says of who calls, a password for a user without one.
+# code, what their maintenance service says of who calls, a password for a user without one, the
+# words of Go itself.
 _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
     (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
         errors.NotSupportedForLearnerError
@@ -148,6 +149,10 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "auth: permission denied"): errors.PermissionDeniedError,
     (_Code.UNKNOWN, "auth: revision in header is old"): errors.AuthOldRevisionError,
     (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
+    # Where the server waits for others (v3lock, v3election), its word that the time is up may
+    # come before gRPC's own.
+    (_Code.UNKNOWN, "context deadline exceeded"): errors.ConnectionTimeoutError,
+    (_Code.UNKNOWN, "context canceled"): errors.RequestCanceledError,
 }
 
 # How a handshake ends, in the words of gRPC's versions. TSI_DATA_CORRUPTED is where TLS 1.3
