@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +23,7 @@ class Listing(Generic[T]):
     def __await__(self) -> Generator[Any, None, list[T]]:
         return self._all().__await__()
 
-    def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncGenerator[T, None]:
         return self._ask()
 
     async def _all(self) -> list[T]:

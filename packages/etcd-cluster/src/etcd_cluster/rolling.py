@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from etcd_channel import ClientError, ConnectionFailedError
+from etcd_channel import ClientError, ConnectionFailedError, ConnectionTimeoutError
 from etcd_channel.errors import NoLeaderError, NotFoundError, UnhealthyClusterError
 from etcd_cluster._deadline import Deadline
 from etcd_cluster.cluster import ClusterClient
@@ -99,23 +99,27 @@ async def defragment_all(
         )
     todo = {report.member.id for report in reports if not report.member.is_learner}
     while todo:
-        report = _next(reports, todo)
-        if report is None:
+        before = _next(reports, todo)
+        if before is None:
             return  # Those that are left were removed meanwhile.
-        assert report.status is not None
-        assert report.endpoint is not None
-        todo.discard(report.member.id)
+        member, endpoint = before.member, before.endpoint
+        assert before.status is not None
+        assert endpoint is not None
+        todo.discard(member.id)
         begun = time.monotonic()
         await client.channel.call(
-            DEFRAGMENT, pb.DefragmentRequest(), timeout=timeout, endpoint=report.endpoint
+            DEFRAGMENT, pb.DefragmentRequest(), timeout=timeout, endpoint=endpoint
         )
         seconds = time.monotonic() - begun
-        reports = await _recovered(client, report.member, health_timeout)
-        after = next((each for each in reports if each.member.id == report.member.id), report)
+        reports = await _recovered(client, member, health_timeout)
+        after = next((each for each in reports if each.member.id == member.id), before)
         assert after.status is not None
         yield Defragmentation(
-            report.member, report.endpoint, seconds, report.status.db_size, after.status.db_size
+            member, endpoint, seconds, before.status.db_size, after.status.db_size
         )
+        # Whoever was told of it may have taken his time.
+        if todo:
+            reports = await _recovered(client, member, health_timeout)
 
 
 def _next(reports: Sequence[MemberStatus], todo: set[int]) -> MemberStatus | None:
@@ -138,7 +142,7 @@ async def _recovered(
     while True:
         try:
             reports = await survey(client, deadline)
-        except ClientError as error:
+        except (ConnectionFailedError, ConnectionTimeoutError) as error:
             ill = [str(error)]
         else:
             indexes = [report.status.raft_index for report in reports if report.status]
