@@ -298,6 +298,8 @@ async def test_a_stream_that_breaks_and_is_closed_at_once_is_closed(etcd_endpoin
 
 async def test_a_refusal_that_will_not_pass_ends_a_stream() -> None:
     async def refuse(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        # Before it is read, gRPC may tell the writer's failure in place of the refusal.
+        await requests.__anext__()
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
         yield
 
@@ -343,11 +345,11 @@ class Authority:
         return pb.AuthenticateResponse(token=f"token-{self.made}")
 
     async def _serve(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        await requests.__anext__()
         token = str(dict(context.invocation_metadata()).get("token"))
         if self.refusing or token in self.seen:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
         self.seen.append(token)
-        await requests.__anext__()
         yield messages.WatchResponse(created=True)
 
 
