@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 ROOT = environment.ROOT
 TOUR = ROOT / "examples" / "tour.py"
+BENCHMARKS = ROOT / "benchmarks" / "run.py"
 
 
 def main(arguments: list[str], *, usage: str) -> str | None:
@@ -26,6 +27,8 @@ def main(arguments: list[str], *, usage: str) -> str | None:
         case ["test", *rest]:
             enter_clone()
             become(environment.TESTS, "python", ["-m", "pytest", *rest])
+        case ["bench", *rest]:
+            become(environment.TESTS, "python", [str(BENCHMARKS), *rest])
         case ["run", command, *rest]:
             become(environment.TOOLS, command, rest)
         case ["run"]:

@@ -2,6 +2,7 @@
 
 python3 tools/dev.py demo [ARGUMENTS]   a tour of the client on a real etcd (examples/tour.py)
 python3 tools/dev.py test [ARGUMENTS]   the tests; the arguments are pytest's
+python3 tools/dev.py bench [ARGUMENTS]  the benchmarks (benchmarks/README.md)
 python3 tools/dev.py run COMMAND ...    a tool of development: ruff, uv, hatch, python
 
 Each makes the environment that it needs under .cache/ once, and finds it there again.
