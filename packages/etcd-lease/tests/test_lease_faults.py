@@ -11,7 +11,7 @@ from lease_support import is_there, until
 
 from etcd_channel import Channel, ClientClosedError, ClientError, DuplicateLeaseError
 from etcd_channel.errors import LeaseNotFoundError
-from etcd_lease import LeaseClient
+from etcd_lease import LeaseClient, LeaseExpiredError
 from etcd_testing import EtcdServer, FaultProxy
 
 
@@ -91,16 +91,17 @@ async def test_a_grant_that_was_never_sent_is_definite_and_leaves_nothing_to_do(
     await channel.close()
 
 
+@pytest.mark.parametrize("keep_alive", [False, True])
 async def test_a_grant_whose_answer_came_after_its_time_to_live_is_no_lease(
-    faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
+    faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient, keep_alive: bool
 ) -> None:
     await faulty.channel.connect()
     proxy.black_hole("to_client")
-    granting = asyncio.create_task(faulty.lease(1, keep_alive=True))
+    granting = asyncio.create_task(faulty.lease(1, keep_alive=keep_alive))
     await until(lambda: _count(witness), 1)
     await asyncio.sleep(1.0)
     proxy.heal()
-    with pytest.raises(LeaseNotFoundError):
+    with pytest.raises(LeaseExpiredError):
         await granting
     await until(witness.leases, [])
 

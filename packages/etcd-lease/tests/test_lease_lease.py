@@ -212,7 +212,7 @@ async def test_a_block_may_revoke_its_lease_itself(client: LeaseClient) -> None:
 
 
 async def test_a_block_whose_lease_was_lost_although_it_was_kept_alive_says_so(
-    client: LeaseClient, etcd_server: EtcdServer
+    client: LeaseClient, etcd_server: EtcdServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body(error: Exception | None) -> None:
         async with client.lease(2, keep_alive=True) as lease:
@@ -223,6 +223,8 @@ async def test_a_block_whose_lease_was_lost_although_it_was_kept_alive_says_so(
 
     with pytest.raises(LeaseExpiredError, match="the server has it no more"):
         await body(None)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "is lost: the server has it no more" in caplog.text
     # Its own error is what counts, where it has one.
     with pytest.raises(ZeroDivisionError):
         await body(ZeroDivisionError())

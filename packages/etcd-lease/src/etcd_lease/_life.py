@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from etcd_channel import ClientClosedError
 from etcd_lease.errors import LeaseExpiredError
 
 __all__ = ["Ending", "Life"]
+
+_log = logging.getLogger("etcd_lease")
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,14 @@ class Life:
 
     def lose(self, ending: Ending) -> None:
         """Take note that it is lost; the first reason stays."""
-        if self._ending is None:
-            self._ending = ending
-            self._changed()
+        if self._ending is not None:
+            return
+        self._ending = ending
+        if self.kept and not ending.wanted:
+            expected = isinstance(ending.cause, ClientClosedError)
+            level = logging.DEBUG if expected else logging.WARNING
+            _log.log(level, "the lease %d is lost: %s", self.id, ending.words)
+        self._changed()
 
     def remaining(self, now: float) -> float:
         """The seconds for which it surely lives."""

@@ -106,9 +106,8 @@ class LeaseClient(Service):
             if ttl is None:
                 left = max(deadline - loop.time(), 0.001)
                 ttl = (await self.get_lease_info(request.ID, keys=False, timeout=left)).granted_ttl
-            # Held here, because the keeper itself holds only those that it keeps alive.
-            life = self._channel.shared(Keeper).begin(request.ID, ttl, sent)
-            lease = Lease(life.id, life.ttl, self)
+            keeper = self._channel.shared(Keeper)
+            lease = Lease._granted(self, keeper, keeper.begin(request.ID, ttl, sent))
             lease.check()
             if keep_alive:
                 await lease.keep_alive()

@@ -66,9 +66,20 @@ class Lease:
             raise TypeError(
                 f"etcd_client must be a LeaseClient or a Client, not {type(etcd_client).__name__}"
             )
-        self._client = etcd_client
-        self._keeper = etcd_client.channel.shared(Keeper)
-        self._life = self._keeper.life(number, seconds)
+        keeper = etcd_client.channel.shared(Keeper)
+        self._begin(etcd_client, keeper, keeper.life(number, seconds))
+
+    def _begin(self, client: LeaseClient, keeper: Keeper, life: Life) -> None:
+        self._client = client
+        self._keeper = keeper
+        self._life = life
+
+    @classmethod
+    def _granted(cls, client: LeaseClient, keeper: Keeper, life: Life) -> Lease:
+        """Make the lease of this life, be it lost by now."""
+        lease = cls.__new__(cls)
+        lease._begin(client, keeper, life)
+        return lease
 
     @property
     def id(self) -> int:
