@@ -188,8 +188,10 @@ class Lease:
         What it returns, and does not raise, is the `LeaseExpiredError` that says why: the
         server has the lease no more, its time to live ran out without a renewal, this
         client revoked it, or nothing keeps it alive any more because the channel was closed.
-        Any number of tasks may wait, and be cancelled. It is no task and no future; where
-        one is needed, `asyncio.ensure_future(lease.lost)` makes one.
+        Any number of tasks may wait, and be cancelled. After the machine was suspended a
+        waiter may wake up later than `is_lost` knows, by a third of the time to live where
+        the lease is kept alive. This is no task and no future; where one is needed,
+        `asyncio.ensure_future(lease.lost)` makes one.
         """
         return Loss(self._life)
 
