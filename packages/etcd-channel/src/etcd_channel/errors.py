@@ -277,6 +277,8 @@ class RevisionCompactedError(OutOfRangeError):
     the server does not say it.
     """
 
+    compacted_revision: int
+
     def __init__(
         self, compacted_revision: int = 0, message: str | None = None, **fields: Any
     ) -> None:

@@ -18,7 +18,13 @@ HeaderMessage = common_pb2.ResponseHeader | ResponseHeader
 class _Header:
     """The header of an answer, made of its message when it is asked for: few ask."""
 
-    def __get__(self, answer: _Answer, kind: type[_Answer]) -> ResponseHeader:
+    @overload
+    def __get__(self, answer: None, kind: type[_Answer]) -> _Header: ...
+    @overload
+    def __get__(self, answer: _Answer, kind: type[_Answer]) -> ResponseHeader: ...
+    def __get__(self, answer: _Answer | None, kind: type[_Answer]) -> _Header | ResponseHeader:
+        if answer is None:
+            return self
         header = answer._header
         if not isinstance(header, ResponseHeader):
             header = answer._header = ResponseHeader(header)
