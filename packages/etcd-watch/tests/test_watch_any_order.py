@@ -24,14 +24,15 @@ class _Reader:
     def __init__(self, subscription: Subscription) -> None:
         self.subscription = subscription
         self.batches: list[list[tuple[int, bytes]]] = []
-        self.progress: list[int] = []
+        self.progress: list[tuple[int, int]] = []
+        """The revisions that progress told of, and how many events had been told by then."""
 
     def read(self) -> None:
         header, events = self.subscription.pop()
         if events:
             self.batches.append([(each.kv.mod_revision, each.kv.value) for each in events])
         else:
-            self.progress.append(header.header.revision)
+            self.progress.append((header.header.revision, len(self.told)))
 
     @property
     def told(self) -> list[tuple[int, bytes]]:
@@ -111,9 +112,9 @@ class _World:
 
     # The network ---------------------------------------------------------------------
 
-    def deliver(self, count: int) -> None:
+    def deliver(self, count: int, answers_first: bool) -> None:
         for _ in range(count):
-            self.server.deliver()
+            self.server.deliver(answers_first=answers_first)
 
     def break_(self) -> None:
         if self.stream.is_open:
@@ -139,6 +140,8 @@ class _World:
             firsts = [batch[0][0] for batch in reader.batches[1:]]
             assert all(last < first for last, first in zip(lasts, firsts, strict=False))
             assert reader.progress == sorted(reader.progress)
+            for progress, told in reader.progress:
+                assert all(revision > progress for revision, _ in expected[told:])
         here = {reader.subscription for reader in self.readers}
         assert set(self.watches._subscriptions) == here
         assert set(self.watches._by_number.values()) <= here
@@ -158,7 +161,7 @@ class _World:
         self.catch_up()
         busy = True
         while busy:
-            busy = self.server.process() or self.server.deliver()
+            busy = self.server.process() or self.server.deliver(answers_first=True)
             for number, watcher in list(self.server.watchers.items()):
                 if watcher.next_revision <= self.server.revision:
                     self.server.sync(number, 2, [1, 2])
@@ -188,7 +191,7 @@ def _step(method: Any, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[
 
 _PUT = _COUNTS.map(lambda counts: (_World.put, *counts))
 _SERVE = _step(_World.serve, st.integers(0, 9), st.integers(0, 5), _PIECES)
-_DELIVER = _step(_World.deliver, st.integers(1, 6))
+_DELIVER = _step(_World.deliver, st.integers(1, 6), st.booleans())
 _READ = _step(_World.read, _WHICH, st.integers(1, 4))
 _ANYTHING = st.one_of(
     # What happens most stands here more than once.
@@ -204,6 +207,7 @@ _ANYTHING = st.one_of(
     _READ,
     _JOIN,
     _step(_World.leave, _WHICH),
+    _step(_World.ask_for_progress, _WHICH),
     _step(_World.ask_for_progress, _WHICH),
     _step(_World.notify),
     _step(_World.travel_back, st.integers(0, 4)),

@@ -233,6 +233,28 @@ def test_shared_progress_is_told_to_those_who_asked_as_often_as_they_did() -> No
     assert asked.next_revision == 11
 
 
+def test_a_watch_that_is_not_on_the_server_takes_no_shared_progress() -> None:
+    subscription = make(buffer_bytes=1)
+    subscription.progress_wanted = 1
+    subscription.take(response(1, [event(11)]))
+    subscription.park()
+    subscription.take_shared_progress(response(-1, revision=20))
+    assert revisions(subscription) == [[11]]
+    subscription.unpark()
+    subscription.take_shared_progress(response(-1, revision=20))
+    assert not subscription.has_batch
+
+
+def test_an_answer_that_may_be_from_before_the_creation_is_not_taken() -> None:
+    subscription = make(created_at=None, start_revision=5)
+    subscription.progress_wanted = 1
+    subscription.take_created(1, 10, outdated_answers=1)
+    subscription.take_shared_progress(response(-1, revision=10), 1)
+    assert not subscription.has_batch
+    subscription.take_shared_progress(response(-1, revision=10), 2)
+    assert revisions(subscription) == [[]]
+
+
 def test_after_a_break_one_answer_does_for_all_requests_for_progress() -> None:
     subscription = make()
     subscription.progress_wanted = 3

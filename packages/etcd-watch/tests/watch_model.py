@@ -133,7 +133,12 @@ class _Watcher:
 
 
 class ModelServer:
-    """The side of the server: its history, and what it does with the requests of one stream."""
+    """The side of the server: its history, and what it does with the requests of one stream.
+
+    As in etcd (server/etcdserver/api/v3rpc/watch.go), what is told to watchers and what is
+    answered to requests goes by two queues, and nobody knows which is looked at first; events
+    for a number that is not announced wait until it is.
+    """
 
     def __init__(self, stream: ModelStream) -> None:
         self.stream = stream
@@ -143,7 +148,10 @@ class ModelServer:
         self.behind = 0
         """By how many revisions the member that serves is behind."""
         self.watchers: dict[int, _Watcher] = {}
-        self._outgoing: deque[pb.WatchResponse] = deque()
+        self._answers: deque[pb.WatchResponse] = deque()
+        self._events: deque[pb.WatchResponse] = deque()
+        self._announced: set[int] = set()
+        self._pending: list[pb.WatchResponse] = []
 
     @property
     def revision(self) -> int:
@@ -158,7 +166,10 @@ class ModelServer:
     def forget_all(self) -> None:
         """The stream is gone: so is what was under way on it."""
         self.watchers.clear()
-        self._outgoing.clear()
+        self._answers.clear()
+        self._events.clear()
+        self._announced.clear()
+        self._pending.clear()
 
     def process(self) -> bool:
         """Take the next request; False if there is none."""
@@ -169,13 +180,13 @@ class ModelServer:
             create = request.create_request
             start = create.start_revision or self.revision + 1
             self.watchers[create.watch_id] = _Watcher(create, start)
-            self._send(response(create.watch_id, created=True, revision=self.revision))
+            self._answers.append(response(create.watch_id, created=True, revision=self.revision))
         elif request.HasField("cancel_request"):
             number = request.cancel_request.watch_id
             if self.watchers.pop(number, None) is not None:
-                self._send(response(number, canceled=True, revision=self.revision))
+                self._answers.append(response(number, canceled=True, revision=self.revision))
         elif all(each.next_revision > self.revision for each in self.watchers.values()):
-            self._send(response(-1, revision=self.revision))
+            self._events.append(response(-1, revision=self.revision))
         return True
 
     def sync(self, number: int, revisions: int, pieces: Iterable[int]) -> None:
@@ -193,12 +204,13 @@ class ModelServer:
         while events:
             size = next(sizes, len(events))
             part, events = events[:size], events[size:]
-            self._send(response(number, part, fragment=bool(events), revision=self.revision))
+            more = bool(events)
+            self._events.append(response(number, part, fragment=more, revision=self.revision))
 
     def notify(self, number: int) -> None:
         """Send word of how far a watcher is, if it is synced."""
         if self.watchers[number].next_revision > self.revision:
-            self._send(response(number, revision=self.revision))
+            self._events.append(response(number, revision=self.revision))
 
     def travel_back(self, number: int, back: int) -> None:
         """Send some that lie before a watcher's position, as restored members do."""
@@ -209,15 +221,34 @@ class ModelServer:
             for each in self.history[revision]
         ]
         if events:
-            self._send(response(number, events, revision=events[-1].kv.mod_revision))
+            self._events.append(response(number, events, revision=events[-1].kv.mod_revision))
 
-    def deliver(self) -> bool:
-        """Let the oldest response arrive; False if there is none."""
-        if not self._outgoing or not self.stream.is_open or self.stream.demanded:
+    def deliver(self, *, answers_first: bool) -> bool:
+        """Let the oldest of one queue arrive, or of the other; False if there is none."""
+        if not self.stream.is_open or self.stream.demanded:
             return False
-        self.stream.answer(self._outgoing.popleft())
+        if self._answers and (answers_first or not self._events):
+            answer = self._answers.popleft()
+            self._arrive(answer)
+            if answer.created:
+                self._announced.add(answer.watch_id)
+                waiting, self._pending = self._pending, []
+                for each in waiting:
+                    self._tell(each)
+            else:
+                self._announced.discard(answer.watch_id)
+        elif self._events:
+            self._tell(self._events.popleft())
+        else:
+            return False
         return True
 
-    def _send(self, message: pb.WatchResponse) -> None:
+    def _tell(self, message: pb.WatchResponse) -> None:
+        if message.watch_id == -1 or message.watch_id in self._announced:
+            self._arrive(message)
+        else:
+            self._pending.append(message)
+
+    def _arrive(self, message: pb.WatchResponse) -> None:
         # Over the wire and back: what arrives is another message.
-        self._outgoing.append(pb.WatchResponse.FromString(message.SerializeToString()))
+        self.stream.answer(pb.WatchResponse.FromString(message.SerializeToString()))

@@ -79,6 +79,8 @@ class _Creation(NamedTuple):
     number: int
     subscription: Subscription
     with_fresh_token: bool
+    progress_requests: int
+    """How many requests for progress went before it."""
 
 
 class WatchStream:
@@ -112,6 +114,10 @@ class WatchStream:
         self._creating: deque[_Creation] = deque()
         # Numbers that callers chose and that were used since the stream was opened.
         self._used: set[int] = set()
+        # Requests for progress since the stream was opened, and answers to them. A server may
+        # leave some unanswered; so the n-th answer is to the n-th request or a later one.
+        self._progress_requests = 0
+        self._progress_answers = 0
         self._stream: Stream[pb.WatchRequest, pb.WatchResponse] = channel.stream(
             WATCH, self, metadata=metadata
         )
@@ -162,6 +168,7 @@ class WatchStream:
 
     def request_progress(self) -> None:
         """Ask the server how far the stream's watches are."""
+        self._progress_requests += 1
         self._stream.send(_PROGRESS)
 
     def _create(self, subscription: Subscription, *, opening: bool = False) -> pb.WatchRequest:
@@ -174,7 +181,7 @@ class WatchStream:
             self._used.add(number)
         self._subscriptions[subscription] = number
         self._by_number[number] = subscription
-        self._creating.append(_Creation(number, subscription, with_fresh_token=opening))
+        self._creating.append(_Creation(number, subscription, opening, self._progress_requests))
         return subscription.spec.create_request(number, subscription.next_revision)
 
     def _is_wanted(self, number: int) -> bool:
@@ -200,6 +207,7 @@ class WatchStream:
         self._by_number.clear()
         self._creating.clear()
         self._used.clear()
+        self._progress_requests = self._progress_answers = 0
         requests = []
         for subscription in self._subscriptions:
             self._subscriptions[subscription] = None
@@ -228,7 +236,7 @@ class WatchStream:
                     self._cancel(response.watch_id)
 
     def _take_answer(self, creation: _Creation, response: pb.WatchResponse) -> None:
-        number, subscription, with_fresh_token = creation
+        number, subscription, with_fresh_token, progress_requests = creation
         if self._subscriptions.get(subscription) != number:
             return  # given up before the server had answered
         # Also a refusal says `created`: whether it is one must be looked at first.
@@ -241,7 +249,7 @@ class WatchStream:
                 number = response.watch_id
                 self._by_number[number] = subscription
                 self._subscriptions[subscription] = number
-            subscription.take_created(number, response.header.revision)
+            subscription.take_created(number, response.header.revision, progress_requests)
 
     def _take_cancel(
         self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool
@@ -266,8 +274,9 @@ class WatchStream:
         if response.canceled:
             self._stream.reopen(cancel_error(response))
             return
+        self._progress_answers += 1
         for subscription in tuple(self._subscriptions):
-            subscription.take_shared_progress(response)
+            subscription.take_shared_progress(response, self._progress_answers)
 
     def broken(self, error: ClientError) -> None:
         self.last_error = error

@@ -64,6 +64,10 @@ class Subscription:
         self._wake = wake
         self._batches: deque[tuple[Batch, int]] = deque()
         self._buffered = 0
+        # Where the store was at the last creation, and how many answers to requests for progress
+        # may come on the stream that were made before it.
+        self._created_at = 0
+        self._outdated_answers = 0
         # The events of the last revision of a response that comes in pieces, whose next piece
         # may hold more of it; and the bytes of those pieces that no batch accounts for.
         self._unfinished: list[pb.Event] = []
@@ -71,11 +75,17 @@ class Subscription:
 
     # What the server says --------------------------------------------------------------
 
-    def take_created(self, number: int, revision: int) -> None:
-        """Take note that the server created the watch when its store was at `revision`."""
+    def take_created(self, number: int, revision: int, outdated_answers: int = 0) -> None:
+        """Take note that the server created the watch when its store was at `revision`.
+
+        Of the answers to requests for progress on its stream, counted from the opening, so
+        many may be from before.
+        """
         if self.state is not State.WAITING:
             return
         self.state = State.OPEN
+        self._created_at = revision
+        self._outdated_answers = outdated_answers
         self.refusals = 0
         if not self.next_revision:
             # "Now" is the revision that the server names; with events up to it dropped
@@ -97,15 +107,25 @@ class Subscription:
             self._append_progress(response, keep_older=False)
             self.next_revision = max(self.next_revision, response.header.revision + 1)
 
-    def take_shared_progress(self, response: pb.WatchResponse) -> None:
-        """Take word of how far all watches of the stream are.
+    def take_shared_progress(self, response: pb.WatchResponse, answers: int = 1) -> None:
+        """Take word of how far all watches of the stream are, the so many-th on it.
 
         It never moves the position: servers before 3.4.25 and 3.5.8 send it without
         regard to events that are still under way (etcd issue 15220).
         """
-        if self.state is State.OPEN and self.progress_wanted:
-            self.progress_wanted -= 1
-            self._append_progress(response, keep_older=True)
+        if self.state is not State.OPEN or not self.progress_wanted:
+            return
+        revision = response.header.revision
+        if (
+            revision >= self.next_revision
+            and revision <= self._created_at
+            and answers <= self._outdated_answers
+        ):
+            # It may be from before the creation, when this watch was parked or not there, and
+            # speak of events that are yet to come. An answer will come that surely is not.
+            return
+        self.progress_wanted -= 1
+        self._append_progress(response, keep_older=True)
 
     def take_break(self) -> None:
         """Take note that the stream broke, or is about to be given up."""
