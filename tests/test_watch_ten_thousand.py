@@ -1,0 +1,131 @@
+"""Ten thousand puts, watched through a connection that breaks every 200 ms: each event once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from etcd_client import Client, Watch
+from etcd_testing import EtcdServer, FaultProxy
+from etcd_testing.plugin import ServerFactory
+
+COUNT = 10_000
+HANG = 300  # seconds after which the test has hung; nothing is measured by it
+
+
+def breaks(proxy: FaultProxy) -> list[Callable[[], object]]:
+    """The ways to break a connection, to be taken in turn."""
+    return [proxy.cut, proxy.reset, proxy.half_close, lambda: proxy.half_close("to_server")]
+
+
+@contextlib.asynccontextmanager
+async def broken_again_and_again(
+    proxy: FaultProxy, ways: list[Callable[[], object]]
+) -> AsyncIterator[None]:
+    async def disturb() -> None:
+        for way in itertools.cycle(ways):
+            await asyncio.sleep(0.2)
+            way()
+
+    task = asyncio.create_task(disturb())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        proxy.heal()
+
+
+async def put_all(client: Client, prefix: bytes) -> list[tuple[int, int]]:
+    """Put the numbers, one to five in a transaction; what was put, as (revision, number)."""
+    words = client.transactions
+    put: list[tuple[int, int]] = []
+    sizes = itertools.cycle((1, 2, 3, 4, 5))
+    while len(put) < COUNT:
+        numbers = range(len(put), min(len(put) + next(sizes), COUNT))
+        done = await client.transaction(
+            [], [words.put(prefix + b"%06d" % number, b"%d" % number) for number in numbers]
+        )
+        put += [(done.header.revision, number) for number in numbers]
+    return put
+
+
+async def read_all(watch: Watch) -> list[tuple[int, int]]:
+    """Read as many events, and see that no revision is divided between two responses."""
+    told: list[tuple[int, int]] = []
+    async for response in watch.responses():
+        events = [(event.kv.mod_revision, int(event.kv.value)) for event in response.events]
+        if events:
+            assert not told or told[-1][0] < events[0][0]
+            told += events
+        if len(told) >= COUNT:
+            break
+    return told
+
+
+@pytest.mark.parametrize("progress", [False, True], ids=["", "with progress notifications"])
+async def test_each_of_ten_thousand_events_is_told_once_over_breaks(
+    etcd_server_factory: ServerFactory, key_prefix: bytes, progress: bool
+) -> None:
+    server = etcd_server_factory()
+    if progress and not server.version.startswith("3.4."):
+        server = etcd_server_factory(args=["--experimental-watch-progress-notify-interval=100ms"])
+    async with (
+        FaultProxy(server.endpoint) as proxy,
+        Client(endpoints=server.endpoint) as writer,
+        Client(endpoints=proxy.endpoint) as reader,
+        reader.watch_prefix(key_prefix, progress_notify=progress) as watch,
+    ):
+        reading = asyncio.create_task(read_all(watch))
+        async with broken_again_and_again(proxy, breaks(proxy)):
+            put = await put_all(writer, key_prefix)
+        assert await asyncio.wait_for(reading, HANG) == put
+        assert reader.channel.reconnects
+
+
+async def test_each_of_ten_thousand_events_is_told_once_over_a_black_hole(
+    etcd_server: EtcdServer, key_prefix: bytes
+) -> None:
+    async with (
+        FaultProxy(etcd_server.endpoint) as proxy,
+        Client(endpoints=etcd_server.endpoint) as writer,
+        Client(endpoints=proxy.endpoint) as reader,
+        reader.watch_prefix(key_prefix) as watch,
+    ):
+        reading = asyncio.create_task(read_all(watch))
+        # What vanishes in the hole is not resent by anybody: the connection is of no use.
+        async with broken_again_and_again(proxy, [proxy.drop, proxy.heal, proxy.reset]):
+            put = await put_all(writer, key_prefix)
+        proxy.reset()
+        assert await asyncio.wait_for(reading, HANG) == put
+
+
+async def test_each_of_ten_thousand_events_is_told_once_over_restarts_of_the_server(
+    etcd_server_factory: ServerFactory, key_prefix: bytes
+) -> None:
+    server = etcd_server_factory()
+    async with (
+        Client(endpoints=server.endpoint, connect_wait_timeout=30, timeout=60) as client,
+        Client(endpoints=server.endpoint, connect_wait_timeout=30) as reader,
+        reader.watch_prefix(key_prefix) as watch,
+    ):
+        reading = asyncio.create_task(read_all(watch))
+        words = client.transactions
+        put: list[tuple[int, int]] = []
+        for begin in range(0, COUNT, 100):
+            if begin % 2500 == 0:
+                await server.kill()
+                await server.restart()
+            done = await client.transaction(
+                [],
+                [
+                    words.put(key_prefix + b"%06d" % number, b"%d" % number)
+                    for number in range(begin, begin + 100)
+                ],
+            )
+            put += [(done.header.revision, number) for number in range(begin, begin + 100)]
+        assert await asyncio.wait_for(reading, HANG) == put
