@@ -1,0 +1,91 @@
+"""A snapshot of 200 MB: through a small memory to a disk, and from there to a server again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from etcd_client import Client
+from etcd_testing import BinaryNotFoundError, EtcdServer, find_binary
+
+HANG = 100.0
+"""Seconds after which a test has hung; nothing is measured by it."""
+
+MEGABYTE = 1 << 20
+
+# In a process of its own, whose memory nothing else uses.
+TAKE = """
+import asyncio, json, sys
+from etcd_client import Client
+
+def memory(field):
+    for line in open("/proc/self/status"):
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+
+async def main(endpoint, path):
+    async with Client(endpoints=endpoint) as client:
+        await client.status()
+        before = memory("VmRSS:")
+        taken = await client.snapshot(path)
+        print(json.dumps({"size": taken.size, "growth": memory("VmHWM:") - before}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def run(*command: str | Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "ETCDCTL_API": "3"},
+    )
+    stdout, stderr = await asyncio.wait_for(process.communicate(), HANG)
+    assert process.returncode == 0, stderr.decode()
+    return stdout.decode()
+
+
+def snapshot_program() -> Path:
+    try:
+        return find_binary("etcdutl")
+    except BinaryNotFoundError:  # it came with etcd 3.5
+        return find_binary("etcdctl")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+async def test_200_megabytes_pass_through_32_and_are_restored(tmp_path: Path) -> None:
+    path, data_dir = tmp_path / "etcd.db", tmp_path / "data"
+    async with EtcdServer(quota_backend_bytes=1 << 30) as server:
+        async with Client(endpoints=server.endpoint) as client:
+            value = os.urandom(MEGABYTE)
+            for number in range(200):
+                await client.put(b"big/%03d" % number, value)
+        taken = json.loads(await run(sys.executable, "-c", TAKE, server.endpoint, path))
+    assert taken["size"] > 200 * MEGABYTE
+    assert taken["growth"] < 32 * MEGABYTE
+
+    tool = snapshot_program()
+    report = json.loads(await run(tool, "snapshot", "status", path, "--write-out=json"))
+    assert report["revision"] == 201
+    restored = EtcdServer(data_dir=data_dir, quota_backend_bytes=1 << 30)
+    await run(
+        tool,
+        "snapshot",
+        "restore",
+        path,
+        f"--data-dir={data_dir}",
+        f"--name={restored.name}",
+        f"--initial-cluster={restored.name}={restored.peer_url}",
+        f"--initial-advertise-peer-urls={restored.peer_url}",
+    )
+    async with restored, Client(endpoints=restored.endpoint) as client:
+        assert (await client.get_prefix(b"big/", count_only=True)).count == 200
+        found = await client.get(b"big/199")
+    assert found is not None
+    assert found.value == value
