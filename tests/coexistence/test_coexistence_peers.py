@@ -7,32 +7,19 @@ into it; ours are others.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from peers import PEERS, UNREACHABLE
+from peers import PEERS
 from workspace import ROOT
 
 TOOL = ROOT / "tools" / "peers.py"
 BESIDE = Path(__file__).with_name("beside.py")
 
 
-@pytest.fixture(scope="module", params=PEERS)
-def peer(request: pytest.FixtureRequest) -> str:
-    """The name of a peer whose environment is there."""
-    name: str = request.param
-    made = subprocess.run(
-        [sys.executable, TOOL, name, "-c", ""], capture_output=True, text=True, timeout=300
-    )
-    if made.returncode == UNREACHABLE:
-        pytest.skip(f"{name.upper()} NOT TESTED: THE PACKAGE INDEX CANNOT BE REACHED")
-    assert made.returncode == 0, made.stderr
-    return name
-
-
 @pytest.mark.peers
+@pytest.mark.parametrize("peer", PEERS, indirect=True)
 @pytest.mark.parametrize("order", ["first", "last"])
 async def test_a_peer_and_we_read_each_others_keys_in_one_process(
     peer: str, order: str, etcd_endpoint: str, key_prefix: bytes
