@@ -267,6 +267,32 @@ async def test_a_write_refused_for_its_token_is_sent_again_with_a_new_one() -> N
         assert authority.authentications == 2
 
 
+async def test_a_call_that_is_refused_after_others_renewed_the_token_uses_theirs() -> None:
+    class Slow(Authority):
+        """Answers the write "late" only after another token was made."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.taken_late, self.renewed = asyncio.Event(), asyncio.Event()
+
+        async def _put(self, request: Any, context: Any) -> Any:
+            if request.key == b"late" and not self.renewed.is_set():
+                self.taken_late.set()
+                await self.renewed.wait()
+            await self._check(context)
+            return messages.PutResponse()
+
+    authority = Slow()
+    async with authority.played, user(authority) as channel:
+        late = asyncio.create_task(channel.call(PUT, messages.PutRequest(key=b"late")))
+        await asyncio.wait_for(authority.taken_late.wait(), HANG)
+        authority.taken.clear()
+        await channel.call(PUT, messages.PutRequest(key=b"soon"))
+        authority.renewed.set()
+        await asyncio.wait_for(late, HANG)
+        assert authority.authentications == 2
+
+
 async def test_a_download_refused_for_its_token_is_begun_again_with_a_new_one() -> None:
     authority = Authority()
     async with authority.played, user(authority) as channel:

@@ -264,7 +264,7 @@ class Stream(Generic[RequestT, ResponseT]):
             # reopen() and a failed writer cancel the call and not the task, stop() the task.
             if self._failed_to_write is not None:
                 raise self._failed_to_write from None
-            if self._demand is None or self._stopped:
+            if self._demand is None:
                 raise
             return self._demand
 
