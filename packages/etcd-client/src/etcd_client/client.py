@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from etcd_auth import AuthClient
 from etcd_channel import TLS, Channel
-from etcd_channel.arguments import check_int, check_name
+from etcd_channel.arguments import check_int, check_name, check_timeout
 from etcd_cluster import ClusterClient, MaintenanceClient
 from etcd_kv import KVClient
 from etcd_lease import LeaseClient
@@ -69,7 +69,7 @@ class Client(
                 password=password,
                 tls=tls,
                 timeout=timeout,
-                connect_timeout=connect_wait_timeout,
+                connect_timeout=check_timeout("connect_wait_timeout", connect_wait_timeout),
                 options=options,
             )
         )
