@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections import deque
+from collections.abc import Sequence
 
 from etcd_channel import ClientError
 from etcd_channel.errors import WatchCanceledError
@@ -37,11 +37,11 @@ class Reader:
         self._news = asyncio.Event()
         self._subscription = Subscription(spec, self._wake)
         self._given_up = False
-        self._waiting = 0
-        # The response whose events are read one by one, and those that are left of it: kept
-        # here, so that none is lost with the task or the loop that read the first ones.
-        self._response: pb.WatchResponse | None = None
-        self._events: deque[pb.Event] = deque()
+        # The response of which single events are read, and how far: kept here, so that none is
+        # lost with the task or the loop that read the first ones.
+        self._response = pb.WatchResponse()
+        self._events: Sequence[pb.Event] = ()
+        self._next = self._end_of_events = 0
         # All None before the first use.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stream: WatchStream | None = None
@@ -85,41 +85,36 @@ class Reader:
 
         Cancellation loses nothing: an event is taken when the task runs again, or not.
         """
-        events = self._events
-        while not events:
+        while self._next == self._end_of_events:
             await self._until_something_is_there()
-            if not events:
-                self._response, batch = self._pop()
-                events.extend(batch)
-        event = events.popleft()
-        if events and self._waiting:
-            self._news.set()
-        return event
+            if self._next == self._end_of_events:
+                self._response, self._events = self._pop()
+                self._next, self._end_of_events = 0, len(self._events)
+                # Other tasks that wait take some of them too.
+                self._news.set()
+        position = self._next
+        self._next = position + 1
+        return self._events[position]
 
     async def next_batch(self) -> Batch:
         """Return the next response; the rest is as with `next_event`."""
         await self._until_something_is_there()
-        if self._events and self._response is not None:
-            batch = self._response, tuple(self._events)
-            self._events.clear()
-            return batch
+        if self._next < self._end_of_events:
+            left, self._next = self._events[self._next :], self._end_of_events
+            return self._response, left
         return self._pop()
 
     async def _until_something_is_there(self) -> None:
         subscription = self._subscription
         self._subscribe()
-        while not (self._events or subscription.has_batch):
+        while self._next == self._end_of_events and not subscription.has_batch:
             if subscription.state is State.ENDED:
                 raise self._error() or StopAsyncIteration
             await self._wait()
 
     async def _wait(self) -> None:
         self._news.clear()
-        self._waiting += 1
-        try:
-            await self._news.wait()
-        finally:
-            self._waiting -= 1
+        await self._news.wait()
 
     def _pop(self) -> Batch:
         batch = self._subscription.pop()
@@ -137,7 +132,7 @@ class Reader:
 
     async def cancel(self) -> None:
         """End the watch, here and on the server."""
-        self._events.clear()
+        self._next = self._end_of_events
         self._end(None)
 
     def give_up(self, what: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import ClassVar, Final, Protocol
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Final, Protocol, overload
 
 from etcd_channel import KeyValue, Record, ResponseHeader
 from etcd_channel.pb import common_pb2
 from etcd_watch.pb import watch_pb2 as pb
 
-__all__ = ["Event", "EventKind", "WatchResponse"]
+__all__ = ["Event", "EventKind", "Events", "WatchResponse", "event_from"]
 
 
 class EventKind(str, enum.Enum):
@@ -32,26 +33,23 @@ class _EventMessage(Protocol):
     def HasField(self, field_name: str, /) -> bool: ...
 
 
-_KINDS: Final[dict[int, EventKind]] = {
-    pb.Event.PUT: EventKind.PUT,
-    pb.Event.DELETE: EventKind.DELETE,
-}
+_NUMBERS: Final = {EventKind.PUT: pb.Event.PUT, EventKind.DELETE: pb.Event.DELETE}
+_KINDS: Final[dict[object, EventKind]] = {number: kind for kind, number in _NUMBERS.items()}
 
 
 class Event(Record):
-    """One change of one key."""
+    """One change of one key.
+
+    It reads from the response that it came in, and keeps that in memory, as a `KeyValue` does.
+    """
 
     _fields: ClassVar[tuple[str, ...]] = ("kind", "kv", "prev_kv")
-    __slots__ = _fields
+    # What is looked at with nearly every event is made with it, the rest when it is asked for.
+    __slots__ = ("_message", "kv")
 
-    kind: EventKind
-    """Whether the key was put or deleted."""
     kv: KeyValue
     """The key as it is now. A `version` of 1 says that it came into being; a deleted key
     has nothing but its name and, as `mod_revision`, the revision of the deletion."""
-    prev_kv: KeyValue | None
-    """The key as it was before, if that was asked for, it existed, and its history is not
-    compacted."""
 
     def __init__(
         self,
@@ -60,18 +58,75 @@ class Event(Record):
         prev_kv: common_pb2.KeyValue | KeyValue | None = None,
     ) -> None:
         # A number is as the wire has it.
-        self.kind = _KINDS[kind] if kind in _KINDS else EventKind(kind)
+        known = _KINDS[kind] if kind in _KINDS else EventKind(kind)
+        message = pb.Event(type=_NUMBERS[known])
+        if prev_kv is not None:
+            message.prev_kv.SetInParent()
+            for field in KeyValue._fields:
+                setattr(message.prev_kv, field, getattr(prev_kv, field))
+        self._message: _EventMessage = message
         self.kv = KeyValue(kv)
-        self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+
+    @property
+    def kind(self) -> EventKind:
+        """Whether the key was put or deleted."""
+        return _KINDS[self._message.type]
+
+    @property
+    def prev_kv(self) -> KeyValue | None:
+        """The key as it was before, if that was asked for, it existed, and its history is not
+        compacted."""
+        message = self._message
+        return KeyValue(message.prev_kv) if message.HasField("prev_kv") else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Event, (self.kind, self.kv, self.prev_kv)
 
 
 def event_from(message: _EventMessage) -> Event:
     """Wrap an event as it came over the wire; the constructor without its conversions."""
     event = Event.__new__(Event)
-    event.kind = _KINDS[message.type]
+    event._message = message
     event.kv = KeyValue(message.kv)
-    event.prev_kv = KeyValue(message.prev_kv) if message.HasField("prev_kv") else None
     return event
+
+
+class Events(Sequence[Event]):
+    """The events of a response, each made when it is looked at."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, messages: Sequence[pb.Event]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        if isinstance(index, slice):
+            return [event_from(message) for message in self._messages[index]]
+        return event_from(self._messages[index])
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(event_from, self._messages)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
 
 
 class WatchResponse(Record):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from etcd_watch._reader import Reader
-from etcd_watch.events import Event, WatchResponse, event_from
+from etcd_watch.events import Event, Events, WatchResponse, event_from
 
 __all__ = ["Watch"]
 
@@ -87,7 +87,7 @@ class Watch:
         return self if self._iterator is None else self._iterator()
 
     async def __anext__(self) -> Event:
-        return event_from(await self._own_reader().next_event())
+        return event_from(await (self._reader or self._own_reader()).next_event())
 
     async def responses(self) -> AsyncIterator[WatchResponse]:
         """Iterate over the events as the server sent them together, revisions undivided.
@@ -101,7 +101,7 @@ class Watch:
                 response, events = await self._own_reader().next_batch()
             except StopAsyncIteration:
                 return
-            yield WatchResponse(response.header, [event_from(message) for message in events])
+            yield WatchResponse(response.header, Events(events))
 
     async def request_progress(self) -> None:
         """Ask the server how far the watch is; the answer is one of its `responses`.
