@@ -79,9 +79,12 @@ class Connection:
             if self._closed:
                 raise ClientClosedError("the channel is closed")
             target = self.endpoint.target
-            options = self._options
+            # How long gRPC tries to connect is by its own default 20 s, and was decided here.
+            # The caller's options go first: of two of a name, gRPC takes the first.
+            patience = ("grpc.min_reconnect_backoff_ms", max(int(self.dial_timeout * 1000), 1))
+            options = [*self._options, patience]
             if use == "downloads":
-                options = [*options, *_READ_AHEAD]  # of two of a name, gRPC takes the first
+                options += _READ_AHEAD
             if self._tls is None:
                 channel = aio.insecure_channel(target, options=options)
             else:

@@ -25,7 +25,6 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     # How soon to call again where nobody answered is decided here, not by gRPC, whose own
     # pauses grow to two minutes.
     "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.min_reconnect_backoff_ms": 1_000,
     "grpc.max_reconnect_backoff_ms": 1_000,
     # So is what is sent again. gRPC's own retries, of streams that a server refused before it
     # looked at them, would cost every call a twentieth of its time.
