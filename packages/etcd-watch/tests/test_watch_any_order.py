@@ -180,7 +180,7 @@ _JOIN = st.tuples(
     st.just(_World.join),
     st.integers(0, 8),
     st.booleans(),
-    st.sampled_from([1 << 20, 200, 60, 1]),
+    st.sampled_from([1 << 20, 5000, 2500, 1]),
     st.sampled_from([0, 7]),
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 from watch_model import event, response
 
 from etcd_channel import ConnectionFailedError
-from etcd_watch._subscription import State, Subscription
+from etcd_watch._subscription import State, Subscription, memory_of
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import watch_spec
 
@@ -30,7 +30,8 @@ def revisions(subscription: Subscription) -> list[list[int]]:
 
 
 def size(*events: pb.Event) -> int:
-    return response(1, events).ByteSize()
+    """What a response with these events counts for."""
+    return memory_of(response(1, events))
 
 
 # Where it is -------------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def test_what_had_come_of_a_revision_comes_again_after_a_break() -> None:
 
 def test_all_pieces_count_for_what_waits() -> None:
     one, two = event(11), event(11, 1)
-    subscription = make(fragment=True, buffer_bytes=size(one, two))
+    subscription = make(fragment=True, buffer_bytes=size(one) + size(two))
     subscription.take(response(1, [one], fragment=True))
     assert not subscription.is_full
     subscription.take(response(1, [two]))

@@ -80,21 +80,27 @@ class Reader:
                 raise self._error() or WatchCanceledError("the watch was canceled")
             await self._wait()
 
+    def take_event(self) -> pb.Event | None:
+        """Return an event of the response that is being read; None if there is none left."""
+        position = self._next
+        if position == self._end_of_events:
+            return None
+        self._next = position + 1
+        return self._events[position]
+
     async def next_event(self) -> pb.Event:
         """Return the next event; `StopAsyncIteration` after a cancel.
 
         Cancellation loses nothing: an event is taken when the task runs again, or not.
         """
-        while self._next == self._end_of_events:
+        while (event := self.take_event()) is None:
             await self._until_something_is_there()
             if self._next == self._end_of_events:
                 self._response, self._events = self._pop()
                 self._next, self._end_of_events = 0, len(self._events)
                 # Other tasks that wait take some of them too.
                 self._news.set()
-        position = self._next
-        self._next = position + 1
-        return self._events[position]
+        return event
 
     async def next_batch(self) -> Batch:
         """Return the next response; the rest is as with `next_event`."""

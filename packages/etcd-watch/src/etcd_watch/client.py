@@ -27,8 +27,10 @@ class WatchClient(Service):
     the number that the server shall know the watch by; one in use is refused.
     `fragment` lets the server split large responses, which are put together again here.
 
-    `buffer_bytes` is how much may wait for the reader before the watch is parked, see
-    `Watch`; None for 8 MiB. Watches that are many are spread over several streams.
+    `buffer_bytes` is about how much memory may be taken by what waits for the reader, before
+    the watch is parked, see `Watch`; None for 8 MiB. One response more than that is kept, and
+    a server that has a past to tell sends up to a thousand revisions in one, unless
+    `fragment` lets it split them. Watches that are many are spread over several streams.
     """
 
     def watch(

@@ -19,7 +19,7 @@ from etcd_watch.pb import watch_pb2 as pb
 __all__ = ["DEFAULT_BUFFER_BYTES", "WatchSpec", "prefix_ends", "watch_spec"]
 
 DEFAULT_BUFFER_BYTES = 8 * 1024 * 1024
-"""Bytes of events that wait for their reader before a watch is parked."""
+"""About how much memory is taken by what waits for its reader, before a watch is parked."""
 
 _FILTERS = {
     EventKind.PUT: pb.WatchCreateRequest.NODELETE,

@@ -24,8 +24,8 @@ class Watch:
 
     It goes on over every break of the connection, on another member if need be, without a
     lost or a repeated event. A reader that is slower than the events has it parked: given
-    back to the server when `buffer_bytes` of events wait, and taken up again from the same
-    place when half of them are read. What ends it is raised to the reader, after the
+    back to the server when what waits takes `buffer_bytes` of memory, and taken up again from
+    the same place when half of that is read. What ends it is raised to the reader, after the
     events that came before: `RevisionCompactedError` when the next event's revision was
     compacted meanwhile, `PermissionDeniedError`, `ClientClosedError`, or what else the
     server said. After `cancel`, leaving the `async with`, or when nobody holds the watch
@@ -87,7 +87,11 @@ class Watch:
         return self if self._iterator is None else self._iterator()
 
     async def __anext__(self) -> Event:
-        return event_from(await (self._reader or self._own_reader()).next_event())
+        reader = self._reader or self._own_reader()
+        # To call a coroutine costs as much as to make an event: only where there is none.
+        if (message := reader.take_event()) is None:
+            message = await reader.next_event()
+        return event_from(message)
 
     async def responses(self) -> AsyncIterator[WatchResponse]:
         """Iterate over the events as the server sent them together, revisions undivided.
