@@ -343,3 +343,19 @@ async def test_an_answer_that_cannot_be_read_is_an_error() -> None:
         with pytest.raises(errors.InternalError, match="the response cannot be read") as caught:
             await channel.call(PUT, put(b"k"))
         assert not caught.value.definite
+
+
+async def test_a_connection_that_died_without_a_word_is_replaced_though_the_member_lives(
+    etcd_endpoint: str, key_prefix: bytes
+) -> None:
+    async with FaultProxy(etcd_endpoint) as proxy:
+        async with Channel(proxy.endpoint, connect_timeout=2.0) as channel:
+            await channel.call(PUT, put(key_prefix))
+            assert proxy.freeze()
+            # The call under way learns nothing of it but that nobody answers.
+            error = await outcome(channel.call(PUT, put(key_prefix), timeout=0.5))
+            assert isinstance(error, errors.ConnectionTimeoutError)
+            assert error.definite is False
+            # The next finds that out by a dial, and dials again on a new connection.
+            await asyncio.wait_for(channel.call(RANGE, get(key_prefix)), HANG)
+            assert proxy.counters.accepted > 1

@@ -399,3 +399,17 @@ def abort_with_reset(writer: asyncio.StreamWriter) -> None:
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     transport = writer.transport
     transport.abort()
+
+
+async def test_freeze_silences_the_connections_that_are_there_and_serves_new_ones(
+    proxy: FaultProxy, echo: EchoServer
+) -> None:
+    async with connection(proxy) as old:
+        await old.echo(b"hello")
+        assert proxy.freeze() == 1
+        await old.send(b" held")
+        async with connection(proxy) as new:
+            assert await new.echo(b" new") == b" new"
+            assert await old.hears_nothing()
+            proxy.heal()
+            assert await old.read(5) == b" held"

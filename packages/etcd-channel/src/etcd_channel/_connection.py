@@ -71,8 +71,8 @@ class Connection:
     def _channel(self, use: str) -> aio.Channel:
         """The gRPC channel for a use; made here, because this runs in the event loop.
 
-        Streams have one of their own: a large range on the same connection would hold up
-        the events behind it (etcd issue 15402). So would a download.
+        Streams have their own: a large range on the same connection would hold up the events
+        behind it (etcd issue 15402). So would a download.
         """
         channel = self._channels.get(use)
         if channel is None:
@@ -119,7 +119,9 @@ class Connection:
         self, rpc: Rpc[RequestT, ResponseT]
     ) -> aio.StreamStreamMultiCallable[RequestT, ResponseT]:
         """The RPC, a bidirectional stream, as something to call."""
-        return self._channel("streams").stream_stream(
+        # Watches and keep-alives apart: a replay of history must not stand before an answer
+        # that a lease lives by.
+        return self._channel(rpc.path).stream_stream(
             rpc.path,
             request_serializer=rpc.request.SerializeToString,
             response_deserializer=rpc.response.FromString,

@@ -55,8 +55,9 @@ class Members:
         if self._tls is not None:
             for endpoint in endpoints:
                 self._refuse_plain(endpoint)
-        # A member that stays silent must leave time for the others.
-        self._dial_timeout = self._connect_timeout / len(endpoints)
+        # A member that stays silent must leave time for the others; a lone one for a second
+        # dial, on a new connection.
+        self._dial_timeout = self._connect_timeout / max(len(endpoints), 2)
         return [self._known(endpoint) or self._connection(endpoint) for endpoint in endpoints]
 
     def _known(self, endpoint: Endpoint) -> Connection | None:
@@ -89,6 +90,25 @@ class Members:
             if connection.was_open:
                 self._retire(connection)
         return retired
+
+    def _renew(self, connection: Connection) -> None:
+        """Put a new connection in the place of one on which the member did not answer.
+
+        It may be the connection that is silent, dropped on its way by something that told
+        nobody, and not the member: then nothing is ever heard on it again.
+        """
+        if connection.retired or not connection.was_open:
+            return
+        fresh = self._connection(connection.endpoint)
+        self._connections = [fresh if each is connection else each for each in self._connections]
+        self._others = {
+            endpoint: fresh if other is connection else other
+            for endpoint, other in self._others.items()
+        }
+        if self.current is connection:
+            self.current = fresh
+        connection.retired = True
+        self._retire(connection)
 
     def _retire(self, connection: Connection) -> None:
         task = asyncio.create_task(connection.retire(), name="etcd retire connection")
@@ -146,6 +166,8 @@ class Members:
             try:
                 await connection.dial(max(give_up - now(), 0.001))
             except (grpc.aio.AioRpcError, asyncio.TimeoutError) as cause:
+                # Not where it was the caller who had no more time.
+                silent = isinstance(cause, grpc.aio.AioRpcError) and _timed_out(cause)
                 # The last try may be cut short; what an earlier one was told says more.
                 if error is None or not isinstance(cause, asyncio.TimeoutError):
                     error = self._unreached(cause, rpc, connection)
@@ -160,6 +182,8 @@ class Members:
                 connection = self.pick(endpoint)
                 continue
             self.leave(connection)
+            if silent:
+                self._renew(connection)
             whole_round = tries % self.candidates(endpoint) == 0
             if now() >= give_up or (whole_round and _will_stay(error)):
                 raise error

@@ -159,6 +159,18 @@ class FaultProxy:
             for link in self._links:
                 link.flows[one].allowance = size
 
+    def freeze(self) -> int:
+        """Hand nothing more on of the connections that are there, and tell nobody, as when a
+        firewall has forgotten them; new ones are served. How many there were.
+
+        What is held goes on with `heal`.
+        """
+        links = list(self._links)
+        for link in links:
+            for flow in link.flows.values():
+                flow.allowance = 0
+        return len(links)
+
     def drop(self, direction: Direction = "to_client") -> None:
         """Throw away what comes in this direction: requests arrive, replies do not.
 
