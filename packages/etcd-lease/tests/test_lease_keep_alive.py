@@ -139,14 +139,19 @@ async def test_leases_are_kept_while_the_members_are_killed_in_turn() -> None:
         assert sorted(await client.leases()) == sorted(lease.id for lease in leases)
 
 
-async def test_leases_are_kept_while_the_members_stop_answering_in_turn() -> None:
+async def test_leases_are_kept_while_a_member_stops_answering() -> None:
     async with EtcdCluster(3) as cluster, Channel(cluster.endpoints) as channel:
         lease = await LeaseClient(channel).lease(6, keep_alive=True)
-        for member in cluster.members:
-            await member.pause()
+        for _ in range(2):
+            follower = (await cluster.followers())[0]
+            await follower.pause()
             await renewed(lease)
-            await member.resume()
-            await member.wait_healthy()
+            await follower.resume()
+            await follower.wait_healthy()
+        # At last, and for good: a leader that goes on after a stall may revoke what the next
+        # one has renewed (etcd issue 15247).
+        await (await cluster.leader()).pause()
+        await renewed(lease)
         await lease.revoke()
 
 

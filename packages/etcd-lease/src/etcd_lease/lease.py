@@ -45,7 +45,10 @@ class Lease:
     while the process is stopped, its event loop blocked or the machine suspended. The clock
     is asked each time, so after such a stall the lease is lost before anything can be told
     of it; and lost is lost, also when an answer comes in later, or when the server, which
-    began to count later, still has the lease for a moment.
+    began to count later, still has the lease for a moment. (Only etcd's own mistake can take
+    a lease away earlier: a leader that goes on after a stall may revoke what the next one
+    has renewed, https://github.com/etcd-io/etcd/issues/15247. It is told by the next
+    keep-alive.)
 
     What they cannot promise: that the lease is not lost in the next instant, while a
     request that relies on it is under way. Where two must never act at once the store has
