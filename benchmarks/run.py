@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 
 import import_time
+import locks
 import memory
 import throughput
+import watches
 
 
 def main() -> int:
@@ -21,7 +23,7 @@ def main() -> int:
         "benchmarks",
         nargs="*",
         metavar="BENCHMARK",
-        help="throughput, memory or import; all if none",
+        help="throughput, memory, import, watches or locks; all if none",
     )
     parser.add_argument("--rounds", type=int, default=60, help="rounds of each client in each case")
     parser.add_argument(
@@ -33,6 +35,8 @@ def main() -> int:
         "import": lambda: import_time.report(options.rounds),
         "memory": memory.report,
         "throughput": lambda: throughput.report(options.rounds, options.starts),
+        "watches": lambda: watches.report(max(options.rounds // 6, 2)),
+        "locks": lambda: locks.report(max(options.rounds // 6, 2)),
     }
     unknown = set(options.benchmarks) - every.keys()
     if unknown:
