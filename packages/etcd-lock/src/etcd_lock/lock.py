@@ -80,16 +80,23 @@ class Lock:
         """Acquire the lock; say whether that came about within `timeout` seconds.
 
         None waits for as long as it takes, 0 tries once. It is the time to wait while
-        another holds the lock; the calls to etcd take theirs beside it. When the lock was
-        not acquired, whether for time, an error or cancellation, no key and no lease is
-        left.
+        another holds the lock; the calls to etcd take theirs beside it. Those who wait on one
+        channel get it in the order of asking, beside others as it comes. When the lock was
+        not acquired, whether for time, an error or cancellation, no key and no lease is left.
         """
         wait = check_wait("timeout", timeout)
         loop = asyncio.get_running_loop()
         deadline = math.inf if wait is None else loop.time() + wait
-        return await _Contention(self._services, self.key, self.uuid, self.ttl).run(
-            deadline, self._take
-        )
+        contention = _Contention(self._services, self.key, self.uuid, self.ttl)
+        if wait == 0:
+            return await contention.run(deadline, self._take)
+        turn = self._services.turns.at(self.key)
+        if not await turn.take(wait):
+            return False
+        try:
+            return await contention.run(deadline, self._take)
+        finally:
+            turn.give()
 
     async def _take(self, lease: Lease, token: int, waited: bool) -> bool:
         """Take the lock that was won; False if its lease ended at that moment."""

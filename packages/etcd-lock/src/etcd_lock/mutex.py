@@ -55,19 +55,14 @@ class Mutex:
         wait = check_wait("timeout", timeout)
         turn = self._place.session.turn(self.key)
         deadline = None if wait is None else asyncio.get_running_loop().time() + wait
-        if not turn.locked():
-            await turn.acquire()  # at once: a wait of 0 would not let it
-        else:
-            try:
-                await asyncio.wait_for(turn.acquire(), wait)
-            except asyncio.TimeoutError:
-                return False
+        if not await turn.take(wait):
+            return False
         held = False
         try:
             held = await self._place.take(b"", deadline)
         finally:
             if not held:
-                turn.release()
+                turn.give()
         return held
 
     async def is_acquired(self) -> bool:
@@ -83,7 +78,7 @@ class Mutex:
         try:
             return await self._place.leave()
         finally:
-            self._place.session.turn(self.key).release()
+            self._place.session.turn(self.key).give()
 
     async def __aenter__(self) -> Mutex:
         if not await self.acquire(self.timeout):

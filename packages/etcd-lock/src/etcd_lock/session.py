@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any
@@ -12,6 +11,7 @@ from etcd_channel.arguments import check_int
 from etcd_lease import Lease
 from etcd_lock._cleanup import finish, quietly
 from etcd_lock._services import Services
+from etcd_lock._turns import Turn
 
 __all__ = ["Session"]
 
@@ -36,7 +36,7 @@ class Session:
         self._lease_id = lease_id
         self._lease: Lease | None = None
         # Tasks that contend for one key by one session are one contender to etcd.
-        self._turns: dict[bytes, asyncio.Lock] = {}
+        self._turns: dict[bytes, Turn] = {}
 
     @property
     def lease(self) -> Lease:
@@ -73,9 +73,9 @@ class Session:
         if self._lease is not None and not self._lease.is_lost:
             await finish(quietly(self._lease.revoke()))
 
-    def turn(self, key: bytes) -> asyncio.Lock:
-        """The lock by which this session's own tasks take turns at a key."""
-        return self._turns.setdefault(key, asyncio.Lock())
+    def turn(self, key: bytes) -> Turn:
+        """The turn of this session's own tasks at a key."""
+        return self._turns.setdefault(key, Turn())
 
     def __repr__(self) -> str:
         lease = "" if self._lease is None else f", lease={self._lease.id:x}"
