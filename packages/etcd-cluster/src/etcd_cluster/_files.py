@@ -237,10 +237,10 @@ class _Path(_Threaded):
             self._thread.shutdown()
 
     def _remove(self) -> None:
-        if self._file is not None:
-            self._file.close()
         if self._partial:
             os.unlink(self._partial)
+        if self._file is not None:
+            self._file.close()
 
 
 @contextlib.contextmanager
