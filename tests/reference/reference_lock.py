@@ -18,7 +18,7 @@ async def main(host: str, port: str, key: str) -> None:
         lock = client.lock(key.encode(), ttl=30)
         while command := (await loop.run_in_executor(None, sys.stdin.readline)).split():
             if command[0] == "acquire":
-                done = await lock.acquire(timeout=float(command[1]))  # type: ignore[arg-type]  # a fraction is one too
+                done = await lock.acquire(timeout=float(command[1]))
             else:
                 done = bool(await lock.release())
             sys.stdout.write(f"{done}\n")

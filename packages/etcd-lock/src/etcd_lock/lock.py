@@ -226,7 +226,12 @@ class _Contention:
                     break
                 waited = True
         finally:
-            await finish(self._clean_up(keep_lease=won))
+            if self._watch is not None:
+                # This does not wait for anything, so no cancellation can come between: what was
+                # won is handed over, what was not is given back.
+                await self._watch.cancel()
+            if self._lease is not None and not won:
+                await finish(quietly(self._lease.revoke()))
         return won
 
     async def _try(self) -> TransactionResult | None:
@@ -265,12 +270,6 @@ class _Contention:
         async for event in self._watch:
             if event.kv.mod_revision > seen:
                 return
-
-    async def _clean_up(self, *, keep_lease: bool) -> None:
-        if self._watch is not None:
-            await self._watch.cancel()
-        if self._lease is not None and not keep_lease:
-            await quietly(self._lease.revoke())
 
 
 def check_wait(name: str, value: object) -> float | None:
