@@ -6,6 +6,7 @@ All of it is plain callbacks of the event loop; there is no task that could be l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import collections
 import dataclasses
 import random
@@ -190,7 +191,9 @@ class Flow:
         """Send the end of the stream to a target that is connected."""
         target = self._link.target(self._direction)
         if target.transport is not None and not target.gone:
-            target.transport.write_eof()
+            # It may be gone without anybody having heard of it yet (ENOTCONN).
+            with contextlib.suppress(OSError):
+                target.transport.write_eof()
             self._link.close_if_ended()
 
     def _adjust_reading(self) -> None:
