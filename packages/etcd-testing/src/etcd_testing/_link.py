@@ -6,8 +6,8 @@ All of it is plain callbacks of the event loop; there is no task that could be l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import collections
+import contextlib
 import dataclasses
 import random
 import socket
