@@ -21,12 +21,6 @@ OTHERS = {
 }
 SIBLINGS = {path.name: package.name for package in packages().values() for path in package.imports}
 
-# What is declared ahead of the code that needs it, while that is being written.
-AHEAD: dict[str, set[str]] = {
-    "etcd-client": {"etcd-auth", "etcd-cluster", "etcd-lease", "etcd-lock", "etcd-watch"},
-    "etcd-lock": {"etcd-kv", "etcd-lease", "etcd-watch"},
-}
-
 # What type checkers know of themselves: to be imported under TYPE_CHECKING only.
 TYPE_CHECKERS_OWN = {"typing_extensions"}
 
@@ -79,8 +73,7 @@ def test_a_package_declares_only_what_it_imports(name: str) -> None:
     used = {found.distribution for found in imports_of(package)}
     # A module that is looked up by its name, without importing it.
     used |= {OTHERS.get(word) for word in words_of(package)}
-    unused = {dependency for dependency in package.dependencies if dependency not in used}
-    assert unused <= AHEAD.get(name, set())
+    assert not [dependency for dependency in package.dependencies if dependency not in used]
 
 
 @pytest.mark.parametrize("name", NAMES)
