@@ -221,7 +221,11 @@ async def history(cluster: EtcdCluster, key: bytes) -> list[tuple[int, int]]:
 async def test_a_watch_goes_on_at_another_member_when_its_own_is_killed(
     cluster: EtcdCluster, key_prefix: bytes
 ) -> None:
-    async with connect(*cluster.endpoints) as (client, writer, _):
+    async with (
+        connect(*cluster.endpoints) as (client, _, _),
+        # Without a leader a put takes as long as the client lets it.
+        connect(*cluster.endpoints, timeout=1) as (_, writer, _),
+    ):
         watch = await client.watch(key_prefix)
         reading = asyncio.ensure_future(read_to_the_last(watch))
         for number in range(3):

@@ -120,6 +120,21 @@ async def test_a_request_is_answered_over_a_break(server: EtcdServer, key_prefix
     await until(lambda: watchers(server), lambda count: count == 0)
 
 
+async def test_a_request_is_answered_where_nobody_writes(
+    etcd_endpoint: str, key_prefix: bytes
+) -> None:
+    # Since 3.5.22 a server says nothing while a watch starts at a revision that is yet to come,
+    # which is where every watch of a quiet store starts after a break.
+    async with connect(etcd_endpoint) as (client, writer, _):
+        last = await writer.put(key_prefix)
+        async with client.watch(key_prefix, start_revision=last + 1) as watch:
+            for _ in range(2):
+                await watch.request_progress()
+                (response,) = await read_responses(watch, 1)
+                assert response.is_progress
+                assert response.header.revision == last
+
+
 async def test_a_request_is_answered_when_the_watch_has_caught_up(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:

@@ -61,9 +61,10 @@ async def test_a_position_that_is_compacted_during_a_break_is_raised_after_what_
                 channel,
             ),
         ):
-            watch = await client.watch(b"k")
+            watch = await client.watch_prefix(b"k")
             sibling = await client.watch(b"other")
-            await writer.put(b"k", b"before")
+            await writer.put_together((b"k1", b"read before"), (b"k2", b"came before"))
+            assert values(await read(watch, 1)) == [b"read before"]
             proxy.refuse()
             proxy.cut()
             await until(lambda: watchers(server), lambda count: count == 0)
@@ -71,7 +72,7 @@ async def test_a_position_that_is_compacted_during_a_break_is_raised_after_what_
                 compacted = await writer.put(b"k", b"missed")
             await writer.compact(compacted)  # type: ignore[possibly-undefined] # put above
             proxy.heal()
-            assert values(await read(watch, 1)) == [b"before"]
+            assert values(await read(watch, 1)) == [b"came before"]
             with pytest.raises(RevisionCompactedError) as caught:
                 await within(watch.__anext__())
             assert caught.value.compacted_revision == compacted

@@ -7,6 +7,7 @@ from typing import Any
 from watch_model import event, response
 
 from etcd_channel import ConnectionFailedError
+from etcd_channel.pb import common_pb2
 from etcd_watch._subscription import State, Subscription, memory_of
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import watch_spec
@@ -16,8 +17,12 @@ def make(*, created_at: int | None = 10, **arguments: Any) -> Subscription:
     """A watch that the server created when its store was at a revision, None for not yet."""
     subscription = Subscription(watch_spec(b"k", **arguments), lambda: None)
     if created_at is not None:
-        subscription.take_created(1, created_at)
+        subscription.take_created(1, at(created_at))
     return subscription
+
+
+def at(revision: int) -> common_pb2.ResponseHeader:
+    return common_pb2.ResponseHeader(revision=revision)
 
 
 def revisions(subscription: Subscription) -> list[list[int]]:
@@ -45,7 +50,7 @@ def test_now_is_the_revision_that_the_server_names_at_the_creation() -> None:
 def test_now_stays_what_it_was_when_the_watch_is_created_again_before_any_event() -> None:
     subscription = make(created_at=10)
     subscription.take_break()
-    subscription.take_created(2, 20)
+    subscription.take_created(2, at(20))
     assert subscription.next_revision == 11
     subscription.take(response(2, [event(12)]))
     assert revisions(subscription) == [[12]]
@@ -59,7 +64,7 @@ def test_a_start_that_was_asked_for_is_kept() -> None:
 def test_the_number_told_is_that_of_the_first_creation() -> None:
     subscription = make()
     subscription.take_break()
-    subscription.take_created(2, 20)
+    subscription.take_created(2, at(20))
     assert subscription.watch_id == 1
 
 
@@ -81,7 +86,7 @@ def test_events_that_come_while_the_watch_is_not_open_are_not_taken() -> None:
     subscription = make(created_at=None)
     subscription.take(response(1, [event(11)]))
     assert not subscription.has_batch
-    subscription.take_created(1, 10)
+    subscription.take_created(1, at(10))
     subscription.take_break()
     subscription.take(response(1, [event(11)]))
     assert not subscription.has_batch
@@ -113,7 +118,7 @@ def test_what_had_come_of_a_revision_comes_again_after_a_break() -> None:
     subscription = make(fragment=True)
     subscription.take(response(1, [event(11), event(12), event(12, 1)], fragment=True))
     subscription.take_break()
-    subscription.take_created(2, 20)
+    subscription.take_created(2, at(20))
     subscription.take(response(2, [event(12), event(12, 1), event(12, 2)]))
     assert revisions(subscription) == [[11], [12, 12, 12]]
 
@@ -182,7 +187,7 @@ def test_a_revision_of_which_pieces_had_come_is_told_whole_after_parking() -> No
     assert subscription.next_revision == 12
     assert revisions(subscription) == [[11]]
     subscription.unpark()
-    subscription.take_created(2, 20)
+    subscription.take_created(2, at(20))
     subscription.take(response(2, [event(12), event(12, 1)]))
     assert revisions(subscription) == [[12, 12]]
 
@@ -249,11 +254,20 @@ def test_a_watch_that_is_not_on_the_server_takes_no_shared_progress() -> None:
 def test_an_answer_that_may_be_from_before_the_creation_is_not_taken() -> None:
     subscription = make(created_at=None, start_revision=5)
     subscription.progress_wanted = 1
-    subscription.take_created(1, 10, outdated_answers=1)
+    subscription.take_created(1, at(10), outdated_answers=1)
     subscription.take_shared_progress(response(-1, revision=10), 1)
     assert not subscription.has_batch
     subscription.take_shared_progress(response(-1, revision=10), 2)
     assert revisions(subscription) == [[]]
+
+
+def test_a_creation_ahead_of_the_store_is_an_answer_about_progress() -> None:
+    subscription = make(created_at=None, start_revision=21)
+    subscription.progress_wanted = 1
+    subscription.take_created(1, at(20))
+    told, _ = subscription.pop()
+    assert told.header.revision == 20
+    assert not subscription.progress_wanted
 
 
 def test_after_a_break_one_answer_does_for_all_requests_for_progress() -> None:
@@ -286,7 +300,7 @@ def test_the_first_end_is_the_one_that_counts() -> None:
     first = ConnectionFailedError("first")
     subscription.end(first)
     subscription.end(None)
-    subscription.take_created(2, 20)
+    subscription.take_created(2, at(20))
     subscription.take(response(1, [event(11)]))
     assert subscription.error is first
     assert subscription.state is State.ENDED
@@ -298,7 +312,7 @@ def test_its_reader_is_woken_by_whatever_it_may_wait_for() -> None:
     what = ""
     subscription = Subscription(watch_spec(b"k", progress_notify=True), lambda: woken.append(what))
     what = "created"
-    subscription.take_created(1, 10)
+    subscription.take_created(1, at(10))
     what = "event"
     subscription.take(response(1, [event(11)]))
     what = "progress"

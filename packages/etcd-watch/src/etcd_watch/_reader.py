@@ -17,8 +17,9 @@ from etcd_watch.rpcs import WATCH
 
 __all__ = ["Reader"]
 
-# A server does not answer a request for progress while one of the stream's watches is behind
-# (etcd issue 17507): it is asked again until it does, every so many seconds.
+# A server does not answer a request for progress while one of the stream's watches is behind, or
+# ahead of the store (etcd issues 17507 and 20221): it is asked again until it does, every so many
+# seconds; and a watch that is ahead is created again, which tells where the store is.
 _ASK_AGAIN = 1.0
 
 
@@ -190,7 +191,7 @@ class Reader:
         if not self._subscription.created:
             self.give_up(f"the watch was not created within {self._timeout:g} s")
 
-    def _ask_for_progress(self) -> None:
+    def _ask_for_progress(self, *, again: bool = False) -> None:
         self._cancel_progress_timer()
         subscription, stream = self._subscription, self._stream
         if stream is None or self._loop is None or subscription.state is State.ENDED:
@@ -198,8 +199,14 @@ class Reader:
         if not subscription.progress_wanted:
             return
         if subscription.state is State.OPEN:
-            stream.request_progress()
-        self._progress_timer = self._loop.call_later(_ASK_AGAIN, self._ask_for_progress)
+            if again and subscription.is_ahead:
+                stream.create_again(subscription)
+            else:
+                stream.request_progress()
+        self._progress_timer = self._loop.call_later(_ASK_AGAIN, self._ask_for_progress_again)
+
+    def _ask_for_progress_again(self) -> None:
+        self._ask_for_progress(again=True)
 
     def _cancel_progress_timer(self) -> None:
         if self._progress_timer is not None:

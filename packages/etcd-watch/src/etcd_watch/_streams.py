@@ -166,6 +166,14 @@ class WatchStream:
             subscription.unpark()
             self._stream.send(self._create(subscription))
 
+    def create_again(self, subscription: Subscription) -> None:
+        """Have the server create an open watch anew, from its position."""
+        number = self._subscriptions.get(subscription)
+        if number is not None and subscription.state is State.OPEN:
+            self._cancel(number)
+            subscription.take_break()
+            self._stream.send(self._create(subscription))
+
     def request_progress(self) -> None:
         """Ask the server how far the stream's watches are."""
         self._progress_requests += 1
@@ -249,7 +257,7 @@ class WatchStream:
                 number = response.watch_id
                 self._by_number[number] = subscription
                 self._subscriptions[subscription] = number
-            subscription.take_created(number, response.header.revision, progress_requests)
+            subscription.take_created(number, response.header, progress_requests)
 
     def _take_cancel(
         self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool

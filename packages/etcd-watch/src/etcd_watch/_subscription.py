@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from etcd_channel import ClientError
+from etcd_channel.pb import common_pb2
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import WatchSpec
 
@@ -75,12 +76,15 @@ class Subscription:
 
     # What the server says --------------------------------------------------------------
 
-    def take_created(self, number: int, revision: int, outdated_answers: int = 0) -> None:
-        """Take note that the server created the watch when its store was at `revision`.
+    def take_created(
+        self, number: int, header: common_pb2.ResponseHeader, outdated_answers: int = 0
+    ) -> None:
+        """Take note that the server created the watch when its store was at a revision.
 
         Of the answers to requests for progress on its stream, counted from the opening, so
         many may be from before.
         """
+        revision = header.revision
         if self.state is not State.WAITING:
             return
         self.state = State.OPEN
@@ -94,6 +98,10 @@ class Subscription:
         if not self.created:
             self.created = True
             self.watch_id = number
+        if self.progress_wanted and self.is_ahead:
+            # So the store is no further than what was told: that is an answer too, and the
+            # only one until something is written (see `is_ahead`).
+            self._answer_progress(pb.WatchResponse(header=header, watch_id=-1))
         self._wake()
 
     def take(self, response: pb.WatchResponse) -> None:
@@ -124,8 +132,16 @@ class Subscription:
             # It may be from before the creation, when this watch was parked or not there, and
             # speak of events that are yet to come. An answer will come that surely is not.
             return
-        self.progress_wanted -= 1
-        self._append_progress(response, keep_older=True)
+        self._answer_progress(response)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the watch was created ahead of the store, as after a break in a quiet hour.
+
+        A server since 3.4.38, 3.5.22 and 3.6.2 tells of no progress before its store is there
+        (etcd issue 20221).
+        """
+        return self.next_revision > self._created_at
 
     def take_break(self) -> None:
         """Take note that the stream broke, or is about to be given up."""
@@ -151,6 +167,10 @@ class Subscription:
         self._unfinished = []
         self._unfinished_bytes = 0
         self.progress_wanted = min(self.progress_wanted, 1)
+
+    def _answer_progress(self, response: pb.WatchResponse) -> None:
+        self.progress_wanted -= 1
+        self._append_progress(response, keep_older=True)
 
     def _take_events(self, response: pb.WatchResponse) -> None:
         events: Sequence[pb.Event] = response.events

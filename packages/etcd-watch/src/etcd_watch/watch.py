@@ -111,8 +111,10 @@ class Watch:
         """Ask the server how far the watch is; the answer is one of its `responses`.
 
         Its revision says that all events up to it were sent. Servers before 3.4.25 and
-        3.5.8 may say so a little early; later ones only once all watches of the stream have
-        caught up, and are asked until then.
+        3.5.8 may say so a little early; later ones only when all watches of the stream have
+        caught up, and those since 3.4.38 and 3.5.22 only when the store is as far as all of
+        them: in a cluster where nobody writes the answer may come with the next write. The
+        server is asked until it answers. A missing answer is no sign of a broken connection.
         """
         reader = self._own_reader()
         await reader.wait_created()
