@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from watch_support import connect, read, read_responses, until, values, watchers, within
 
-from etcd_channel import Channel
+from etcd_channel import Channel, ClientClosedError
 from etcd_testing import EtcdServer, FaultProxy
 
 VALUE = bytes(1000)
@@ -104,12 +104,11 @@ async def test_what_waits_when_the_channel_closes_is_read_before_the_end_is_told
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with connect(server.endpoint) as (client, writer, _):
-        watch = await client.watch(key_prefix)
-        other = await client.watch(key_prefix)
-        await writer.put(key_prefix, b"1")
-        await read(other, 1)
-    assert values(await read(watch, 1)) == [b"1"]
-    with pytest.raises(Exception, match="closed"):
+        watch = await client.watch_prefix(key_prefix)
+        await writer.put_together((key_prefix + b"1", b"1"), (key_prefix + b"2", b"2"))
+        assert values(await read(watch, 1)) == [b"1"]
+    assert values(await read(watch, 1)) == [b"2"]
+    with pytest.raises(ClientClosedError):
         await watch.__anext__()
 
 
