@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from watch_support import HANG, Writer, connect, until, watchers
+from watch_support import HANG, Writer, connect, kill, until, watchers
 
 from etcd_channel import Channel, ClientError
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
@@ -147,7 +147,7 @@ async def test_a_restart_of_the_server_loses_nothing(
         put: list[tuple[int, int]] = []
         for number in range(3):
             if number:
-                await (server.stop() if how == "stop" else server.kill())
+                await (server.stop() if how == "stop" else kill(server))
                 await server.start()
             async with connect(server.endpoint) as (_, direct, _):
                 put += [
@@ -231,7 +231,7 @@ async def test_a_watch_goes_on_at_another_member_when_its_own_is_killed(
         for number in range(3):
             await put_some(writer, key_prefix, range(20 * number, 20 * number + 10))
             member = await watched(cluster)
-            await member.kill()
+            await kill(member)
             await put_some(writer, key_prefix, range(20 * number + 10, 20 * number + 20))
             await member.start()
         await put_last(cluster.endpoints, key_prefix)
@@ -249,7 +249,7 @@ async def test_a_member_that_lost_its_leader_is_left_and_the_watch_goes_on(
         member = await watched(cluster)
         others = [other for other in cluster.members if other is not member]
         for other in others:
-            await other.kill()
+            await kill(other)
         # Without a majority the member ends the stream by itself; nothing else breaks.
         await reconnects(channel, more_than=0)
         await asyncio.gather(*(other.start() for other in others))
