@@ -259,6 +259,8 @@ async def test_nothing_is_left_behind() -> None:
         async with client.lease(60, keep_alive=True):
             lease = await client.lease(60)
             await lease.keep_alive()
+            # Without this the end may come before the stream has reached the server.
+            await until(lambda: streams(server), 1)
             await lease.revoke()
         await channel.close()
         assert asyncio.all_tasks() == before
