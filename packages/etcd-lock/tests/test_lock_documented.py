@@ -260,6 +260,26 @@ async def test_a_cancelled_acquire_leaves_no_key_and_no_lease_wherever_it_is_can
         assert await program.kv.get(b"lock") is None
 
 
+async def test_no_cancellation_is_lost_in_the_moment_of_a_release(own_server: EtcdServer) -> None:
+    # Before Python 3.12 `asyncio.wait_for` loses one that comes together with the result.
+    async with Channel(own_server.endpoint) as first, Channel(own_server.endpoint) as second:
+        holder, waiter = Program(first), Program(second)
+        for turns in range(60):
+            held = holder.locks.lock(b"lock")
+            await held.acquire()
+            task = asyncio.create_task(waiter.locks.lock(b"lock").acquire(timeout=60))
+            while not (await own_server.metrics())["etcd_debugging_mvcc_watcher_total"]:
+                pass  # each turn is a call to the server
+            deletion = asyncio.create_task(holder.kv.delete(b"lock"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asked = task.cancel()
+            await asyncio.wait([task, deletion])
+            assert task.cancelled() is asked
+            await waiter.kv.delete(b"lock")
+            await held.release()
+
+
 async def _until_no_lease(program: Program) -> None:
     async def wait() -> None:
         while await program.leases.leases():

@@ -14,6 +14,9 @@ from etcd_kv.rpcs import RANGE
 
 __all__ = ["with_compacted_revision"]
 
+# A call that comes too late has to have a timeout too, and fails by it; in seconds.
+_SHORTEST = 1e-3
+
 
 async def with_compacted_revision(
     channel: Channel,
@@ -29,9 +32,10 @@ async def with_compacted_revision(
     might, `known` is what is said: it is true, if not all that could be said.
     """
     patience = channel.timeout if timeout is None else timeout
+    deadline = asyncio.get_running_loop().time() + patience
     try:
-        revision = await asyncio.wait_for(_find(channel, key, known), patience)
-    except (ClientError, asyncio.TimeoutError):
+        revision = await _find(channel, key, known, deadline)
+    except ClientError:
         revision = known
     return RevisionCompactedError(
         revision,
@@ -42,21 +46,23 @@ async def with_compacted_revision(
     )
 
 
-async def _find(channel: Channel, key: bytes, known: int) -> int:
-    async def readable(revision: int) -> bool:
-        request = pb.RangeRequest(key=key, revision=revision, count_only=True)
-        try:
-            await channel.call(RANGE, request)
-        except RevisionCompactedError:
-            return False
-        return True
+async def _find(channel: Channel, key: bytes, known: int, deadline: float) -> int:
+    """Find the lowest revision that can be read; `deadline` is in the loop's time."""
+    loop = asyncio.get_running_loop()
 
-    newest = await channel.call(RANGE, pb.RangeRequest(key=key, count_only=True))
-    low, high = known, newest.header.revision
+    async def count(revision: int) -> int:
+        """Read how many keys there are, and return the revision of the store."""
+        left = max(deadline - loop.time(), _SHORTEST)
+        request = pb.RangeRequest(key=key, revision=revision, count_only=True)
+        return (await channel.call(RANGE, request, timeout=left)).header.revision
+
+    low, high = known, await count(0)
     while low < high:
         middle = (low + high) // 2
-        if await readable(middle):
-            high = middle
-        else:
+        try:
+            await count(middle)
+        except RevisionCompactedError:
             low = middle + 1
+        else:
+            high = middle
     return low

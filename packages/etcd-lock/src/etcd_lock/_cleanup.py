@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from etcd_channel import ClientError
 from etcd_channel.errors import LeaseNotFoundError
 
 __all__ = ["finish", "quietly"]
 
+T = TypeVar("T")
+
 _log = logging.getLogger("etcd_lock")
 
 
-async def finish(work: Coroutine[Any, Any, None]) -> None:
+async def finish(work: Coroutine[Any, Any, T]) -> T:
     """Await `work` to its end, also when the task is cancelled meanwhile; then be cancelled."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled() and task.exception() is not None:

@@ -14,6 +14,7 @@ from etcd_channel.arguments import check_key
 from etcd_channel.errors import LeaseNotFoundError
 from etcd_kv import Compare
 from etcd_lock._cleanup import finish, quietly
+from etcd_lock._waiting import until_one_is_done
 from etcd_lock.errors import LockLostError
 from etcd_lock.session import Session
 from etcd_watch import EventKind
@@ -57,14 +58,16 @@ class Place:
             first = await self._wait(deadline)
         finally:
             if not first:
-                await finish(quietly(self.leave()))
+                await quietly(self.leave())
         return first
 
     async def leave(self) -> bool:
-        """Leave the queue; say whether the session's key was still there."""
+        """Leave the queue, cancelled or not; say whether the session's key was still there."""
         self.revision = None
-        deleted = await self.session.services.kv.delete(self.key)
-        return deleted is not None
+        return await finish(self._delete_key())
+
+    async def _delete_key(self) -> bool:
+        return await self.session.services.kv.delete(self.key) is not None
 
     async def leader(self) -> KeyValue | None:
         """The first in the queue; None if there is nobody."""
@@ -139,18 +142,13 @@ class Place:
             timeout = max(deadline - asyncio.get_running_loop().time(), 0.0)
         lost = asyncio.ensure_future(self.session.lease.lost)
         turn = asyncio.create_task(self._until_first())
-        try:
-            await asyncio.wait([lost, turn], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if turn.done():
-                turn.result()
-                return True
-            if lost.done():
-                raise LockLostError(
-                    f"the session ended while it waited for {self.prefix!r}"
-                ) from lost.result()
-            # Who is not to wait asks only.
-            return await self.is_first()
-        finally:
-            lost.cancel()
-            turn.cancel()
-            await asyncio.wait([lost, turn])
+        await until_one_is_done(lost, turn, timeout=timeout)
+        if not turn.cancelled():
+            turn.result()
+            return True
+        if not lost.cancelled():
+            raise LockLostError(
+                f"the session ended while it waited for {self.prefix!r}"
+            ) from lost.result()
+        # Who is not to wait asks only.
+        return await self.is_first()

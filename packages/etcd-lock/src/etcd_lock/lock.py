@@ -17,6 +17,7 @@ from etcd_lease import Lease, LeaseRefresh
 from etcd_lock._cleanup import finish, quietly
 from etcd_lock._guarded_body import GuardedBody
 from etcd_lock._services import Services
+from etcd_lock._waiting import until_one_is_done
 from etcd_lock.errors import LockLostError, LockTimeoutError
 from etcd_watch import EventKind, Watch
 
@@ -251,12 +252,12 @@ class _Contention:
         remaining = deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
             return False
-        try:
-            await asyncio.wait_for(
-                self._deletion_after(seen), None if math.isinf(remaining) else remaining
-            )
-        except asyncio.TimeoutError:
+        deletion = asyncio.create_task(self._deletion_after(seen))
+        await until_one_is_done(deletion, timeout=None if math.isinf(remaining) else remaining)
+        if deletion.cancelled():
             return False
+        try:
+            deletion.result()
         except RevisionCompactedError:
             # The watch fell behind history during a break: look at the key again.
             self._watch = None
