@@ -168,9 +168,10 @@ async def test_a_close_that_is_cancelled_cleans_up_all_the_same() -> None:
     assert etcd is not None
     closing = asyncio.create_task(server.close())
     await asyncio.sleep(0)
-    closing.cancel()
+    # On a busy machine it may be done by now.
+    asked = closing.cancel()
     await asyncio.wait([closing])
-    assert closing.cancelled()
+    assert closing.cancelled() is asked
     assert holds_soon(lambda: not is_alive(etcd) and not directory.exists())
     await server.close()
 
