@@ -13,6 +13,7 @@ from etcd_testing import EtcdCluster, EtcdServer
 from .servers import Account, AuthServer, make_account
 
 MANY = 50
+PAUSE = 0.01  # between the calls of a program that is to leave the servers some time
 
 
 async def use(account: Account, channel: Channel) -> None:
@@ -51,6 +52,7 @@ async def test_work_goes_on_while_one_jwt_after_the_other_expires(
             before = await server.authentications()
             while await server.authentications() < before + 3:
                 await use(account, channel)
+                await asyncio.sleep(PAUSE)
 
 
 async def test_a_restart_that_forgets_all_tokens_is_not_noticed(
@@ -84,6 +86,7 @@ async def test_reads_go_on_while_every_member_is_restarted() -> None:
             while not done.is_set():
                 await kv.get(b"key")
                 reads += 1
+                await asyncio.sleep(PAUSE)
             return reads
 
         async with Channel(cluster.endpoints, username="root", password="secret") as channel:

@@ -19,7 +19,10 @@ pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.usefixtures("bare_environment")
 
 # Neither this repository's settings nor other plugins: what a user gets is all that there is.
-BARE = ("-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error")
+BARE = (
+    *("-p", "no:asyncio", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"),
+    *("-W", "error"),
+)
 
 
 @pytest.fixture
