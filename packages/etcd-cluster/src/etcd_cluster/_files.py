@@ -6,6 +6,7 @@ thread cannot be stopped: who is cancelled while it writes waits for the piece a
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import errno
@@ -108,7 +109,7 @@ class _Object:
         pass
 
 
-class _Threaded:
+class _Threaded(abc.ABC):
     """Collects bytes to pieces, and does all blocking work in one thread."""
 
     def __init__(self) -> None:
@@ -128,8 +129,9 @@ class _Threaded:
         self._waiting = 0
         await self._do(self._write_piece, piece)
 
+    @abc.abstractmethod
     def _write_piece(self, piece: bytes) -> None:
-        raise NotImplementedError
+        """Write all of it; in the thread."""
 
     async def _do(self, work: Callable[..., T], *args: object) -> T:
         """Do blocking work in the thread; when cancelled, wait for its end all the same."""
