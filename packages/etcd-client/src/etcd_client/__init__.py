@@ -59,6 +59,7 @@ from etcd_lock import (
     Session,
 )
 from etcd_watch import (
+    ClusterChangedError,
     Event,
     EventKind,
     Watch,
@@ -80,6 +81,7 @@ __all__ = [
     "ClientClosedError",
     "ClientError",
     "ClientForkedError",
+    "ClusterChangedError",
     "ConnectionFailedError",
     "ConnectionTimeoutError",
     "Defragmentation",

@@ -11,7 +11,7 @@ async with Channel("localhost:2379") as channel:
 import logging
 
 from etcd_watch.client import WatchClient
-from etcd_watch.errors import WatchTimeoutError
+from etcd_watch.errors import ClusterChangedError, WatchTimeoutError
 from etcd_watch.events import Event, EventKind, WatchResponse
 from etcd_watch.watch import Watch
 from etcd_watch.watcher import Watcher, WatcherCallback
@@ -22,6 +22,7 @@ logging.getLogger("etcd_watch").addHandler(logging.NullHandler())
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClusterChangedError",
     "Event",
     "EventKind",
     "Watch",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from etcd_channel import Channel, ClientError, Stream, WrongEventLoopError
 from etcd_watch._refusals import cancel_error, may_pass
 from etcd_watch._subscription import State, Subscription
+from etcd_watch.errors import ClusterChangedError
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.rpcs import WATCH
 
@@ -257,7 +258,11 @@ class WatchStream:
                 number = response.watch_id
                 self._by_number[number] = subscription
                 self._subscriptions[subscription] = number
-            subscription.take_created(number, response.header, progress_requests)
+            if subscription.is_of_another_cluster(response.header):
+                self._cancel(number)
+                self._forget(subscription, _another_cluster())
+            else:
+                subscription.take_created(number, response.header, progress_requests)
 
     def _take_cancel(
         self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool
@@ -299,6 +304,14 @@ class WatchStream:
         self._by_number.clear()
         for subscription in subscriptions:
             subscription.end(error)
+
+
+def _another_cluster() -> ClientError:
+    return ClusterChangedError(
+        "the endpoints serve another cluster than before: its history is not the one that was"
+        " watched",
+        method=WATCH.name,
+    )
 
 
 _PROGRESS = pb.WatchRequest(progress_request=pb.WatchProgressRequest())

@@ -65,6 +65,8 @@ class Subscription:
         self._wake = wake
         self._batches: deque[tuple[Batch, int]] = deque()
         self._buffered = 0
+        # Whose history it is; 0 while the server has not said it.
+        self._cluster_id = 0
         # Where the store was at the last creation, and how many answers to requests for progress
         # may come on the stream that were made before it.
         self._created_at = 0
@@ -88,6 +90,7 @@ class Subscription:
         if self.state is not State.WAITING:
             return
         self.state = State.OPEN
+        self._cluster_id = header.cluster_id or self._cluster_id
         self._created_at = revision
         self._outdated_answers = outdated_answers
         self.refusals = 0
@@ -103,6 +106,12 @@ class Subscription:
             # only one until something is written (see `is_ahead`).
             self._answer_progress(pb.WatchResponse(header=header, watch_id=-1))
         self._wake()
+
+    def is_of_another_cluster(self, header: common_pb2.ResponseHeader) -> bool:
+        """Whether a server that created the watch has not the history that was told so far."""
+        # etcd's grpc-proxy may leave it open.
+        known = self._cluster_id and header.cluster_id
+        return bool(known) and header.cluster_id != self._cluster_id
 
     def take(self, response: pb.WatchResponse) -> None:
         """Take events, or word of how far the watch is, that are for this watch alone."""

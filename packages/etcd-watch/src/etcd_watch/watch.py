@@ -27,9 +27,11 @@ class Watch:
     back to the server when what waits takes `buffer_bytes` of memory, and taken up again from
     the same place when half of that is read. What ends it is raised to the reader, after the
     events that came before: `RevisionCompactedError` when the next event's revision was
-    compacted meanwhile, `PermissionDeniedError`, `ClientClosedError`, or what else the
-    server said. After `cancel`, leaving the `async with`, or when nobody holds the watch
-    any more, the server is rid of it too.
+    compacted meanwhile, `ClusterChangedError` when the endpoints serve another cluster after
+    a break, `PermissionDeniedError`, `ClientClosedError`, or what else the server said.
+
+    After `cancel`, leaving the `async with`, or when nobody holds the watch any more, the
+    server is rid of it too.
 
     Cancelling a task that waits for an event loses none, and the watch goes on; cancelling
     one that awaits or enters the watch ends it. Several tasks may read one watch: each event
