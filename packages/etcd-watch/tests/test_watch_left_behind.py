@@ -256,3 +256,40 @@ async def main(endpoint, prefix):
     )
     await nobody_is_left(server)
     assert int(grown) < 20_000_000
+
+
+async def test_the_events_of_a_watch_that_ended_do_not_wait_for_the_garbage_collector(
+    server: EtcdServer, key_prefix: bytes
+) -> None:
+    # Megabytes hang on a few objects, which would not make it come by for long.
+    await run(
+        """
+async def main(endpoint, prefix):
+    prefix = prefix.encode()
+    async with connect(endpoint) as (client, writer, _):
+        start = await writer.put_together((prefix, b""), (prefix + b"2", b""))
+        async def cancel():
+            async with client.watch_prefix(prefix, start_revision=start) as watch:
+                async for event in watch:
+                    break
+        async def drop():
+            async for event in client.watch_prefix(prefix, start_revision=start):
+                break
+        async def give_up():
+            with contextlib.suppress(WatchTimeoutError):
+                await client.watch_once(prefix, timeout=0.01)
+        gc.collect()
+        gc.disable()
+        for end in cancel, drop, give_up:
+            await end()
+        await asyncio.sleep(0)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        gc.set_debug(0)
+        ours = [each for each in gc.garbage if type(each).__module__.startswith("etcd_watch")]
+        gc.garbage.clear()
+        assert not ours, ours
+""",
+        server.endpoint,
+        key_prefix.decode(),
+    )

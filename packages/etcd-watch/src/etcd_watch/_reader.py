@@ -139,7 +139,8 @@ class Reader:
 
     async def cancel(self) -> None:
         """End the watch, here and on the server."""
-        self._next = self._end_of_events
+        self._response, self._events = pb.WatchResponse(), ()
+        self._next = self._end_of_events = 0
         self._end(None)
 
     def give_up(self, what: str) -> None:

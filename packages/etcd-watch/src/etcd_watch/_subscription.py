@@ -169,6 +169,9 @@ class Subscription:
             self._batches.clear()
             self._buffered = 0
         self._wake()
+        # The reader and this hold each other, and megabytes of events maybe: not until the
+        # garbage collector comes by.
+        self._wake = _wake_nobody
 
     def _interrupt(self) -> None:
         # The rest of a revision that had begun to come comes again, whole; of the requests
@@ -256,6 +259,10 @@ class Subscription:
     def unpark(self) -> None:
         """Go on from the position at which the watch was parked."""
         self.state = State.WAITING
+
+
+def _wake_nobody() -> None:
+    """Stand in for the reader of a watch that is over."""
 
 
 def memory_of(response: pb.WatchResponse) -> int:
