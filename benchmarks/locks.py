@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 
+from side_by_side import SIDES, side_by_side
 from spread import spread
 
 from etcd_channel import Channel
@@ -19,39 +18,22 @@ __all__ = ["report"]
 CONTENDERS = 50
 MOST = 0.5
 WORKER = Path(__file__).with_name("lock_worker.py")
-PEERS = Path(__file__).parent.parent / "tools" / "peers.py"
-COMMANDS = {"ours": [sys.executable], "aetcd": [sys.executable, str(PEERS), "aetcd"]}
 
 
 async def measure(rounds: int) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
     """Measure the rounds of both, in turns: the seconds of each, and the leases it left."""
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    leases_left: dict[str, list[int]] = {name: [] for name in COMMANDS}
-    async with EtcdServer() as server, AsyncExitStack() as stack:
-        channel = await stack.enter_async_context(Channel(server.endpoint))
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    leases_left: dict[str, list[int]] = {name: [] for name in SIDES}
+    async with (
+        EtcdServer() as server,
+        Channel(server.endpoint) as channel,
+        side_by_side(WORKER, server.endpoint) as workers,
+    ):
         leases = LeaseClient(channel)
-        host, port = server.endpoint.rsplit(":", 1)
-        workers = {}
-        for name, command in COMMANDS.items():
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                str(WORKER),
-                host,
-                port,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            stack.push_async_callback(process.wait)
-            assert process.stdin is not None
-            stack.callback(process.stdin.close)
-            workers[name] = process
         for number in range(rounds):
-            for name, process in workers.items():
-                assert process.stdin is not None
-                assert process.stdout is not None
+            for name, worker in workers.items():
                 before = len(await leases.leases())
-                process.stdin.write(f"{name}/{number} {CONTENDERS}\n".encode())
-                seconds[name].append(float(await process.stdout.readline()))
+                seconds[name].append(await worker.work(f"{name}/{number}", CONTENDERS))
                 leases_left[name].append(len(await leases.leases()) - before)
     return seconds, leases_left
 
@@ -60,7 +42,7 @@ def report(rounds: int) -> list[str]:
     """Print what was measured, and return which targets were missed."""
     seconds, leases_left = asyncio.run(measure(rounds))
     print(f"\n{CONTENDERS} contenders for one lock, {rounds} rounds")
-    for name in COMMANDS:
+    for name in SIDES:
         print(
             f"  {name:6} {statistics.median(seconds[name]):.3f} s,"
             f" {statistics.median(leases_left[name]):.0f} leases left in a round"

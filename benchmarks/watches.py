@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import resource
 import statistics
-import sys
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 
+from side_by_side import SIDES, side_by_side
 from spread import spread
 
 from etcd_channel import Channel
@@ -24,8 +23,6 @@ MOST_COST = 0.5
 LEAST_SPEED = 0.9
 PREFIX = b"replay/"
 WORKER = Path(__file__).with_name("watch_worker.py")
-PEERS = Path(__file__).parent.parent / "tools" / "peers.py"
-COMMANDS = {"ours": [sys.executable], "aetcd": [sys.executable, str(PEERS), "aetcd"]}
 
 
 async def write_history(kv: KVClient) -> int:
@@ -41,29 +38,11 @@ async def write_history(kv: KVClient) -> int:
 
 async def replays(server: EtcdServer, revision: int, rounds: int) -> dict[str, list[float]]:
     """Replay the history by both, in turns: the processor seconds of each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    host, port = server.endpoint.rsplit(":", 1)
-    async with AsyncExitStack() as stack:
-        workers = {}
-        for name, command in COMMANDS.items():
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                str(WORKER),
-                host,
-                port,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            stack.push_async_callback(process.wait)
-            assert process.stdin is not None
-            stack.callback(process.stdin.close)
-            workers[name] = process
+    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
+    async with side_by_side(WORKER, server.endpoint) as workers:
         for _ in range(rounds):
-            for name, process in workers.items():
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write(f"{PREFIX.decode()} {revision} {EVENTS}\n".encode())
-                seconds[name].append(float(await process.stdout.readline()))
+            for name, worker in workers.items():
+                seconds[name].append(await worker.work(PREFIX.decode(), revision, EVENTS))
     return seconds
 
 
@@ -123,7 +102,7 @@ async def measure(rounds: int) -> list[str]:
         seconds = await replays(server, revision, rounds)
         alone, beside, grown = await beside_a_slow_one(server, revision, rounds)
     print(f"\nreplay of {EVENTS:,} events, {rounds} rounds")
-    for name in COMMANDS:
+    for name in SIDES:
         cost_of_one = statistics.median(seconds[name]) / EVENTS * 1e6
         print(f"  {name:6} {cost_of_one:.2f} µs of a processor for an event")
     cost = spread(

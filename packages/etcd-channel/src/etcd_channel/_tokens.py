@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from grpc import aio
 
 from etcd_channel._single_flight import SingleFlight
+from etcd_channel.arguments import check_name, check_password
 from etcd_channel.errors import AuthFailedError, AuthNotEnabledError
 from etcd_channel.pb import common_pb2 as pb
 
 __all__ = ["Tokens"]
 
 Metadata = tuple[tuple[str, str], ...]
+Authenticate = Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]]
 
 
 class Tokens:
@@ -23,12 +25,7 @@ class Tokens:
     old token only the first asks for a new one.
     """
 
-    def __init__(
-        self,
-        username: str,
-        password: str,
-        authenticate: Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]],
-    ) -> None:
+    def __init__(self, username: str, password: str, authenticate: Authenticate) -> None:
         self.metadata: Metadata | None = None
         # The same in the form that gRPC would give it, at every call anew.
         self.prepared: aio.Metadata | None = None
@@ -36,6 +33,20 @@ class Tokens:
         self._request = pb.AuthenticateRequest(name=username, password=password)
         self._authenticate = authenticate
         self._fetching = SingleFlight(self._fetch)
+
+    @classmethod
+    def of(cls, username: object, password: object, authenticate: Authenticate) -> Tokens | None:
+        """Check what a caller gave; return None where that is no user."""
+        if username is None and password is None:
+            return None
+        if username is None or password is None:
+            given, missing = ("username", "password")
+            if username is None:
+                given, missing = missing, given
+            raise ValueError(f"{given} was given without {missing}: they go together")
+        return cls(
+            check_name("username", username), check_password("password", password), authenticate
+        )
 
     @property
     def username(self) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 import time
 import warnings
 import weakref
@@ -19,13 +17,15 @@ from google.protobuf.message import DecodeError, Message
 from grpc.aio import AioRpcError
 
 from etcd_channel import errors
+from etcd_channel._cancellation import current_task_is_cancelled
+from etcd_channel._cleaning import Cleaning
 from etcd_channel._connection import Connection
 from etcd_channel._course import Course, remaining, within
 from etcd_channel._judgement import to_client_error
 from etcd_channel._members import Members
 from etcd_channel._options import channel_options
 from etcd_channel._tokens import Tokens
-from etcd_channel.arguments import check_name, check_password, check_timeout
+from etcd_channel.arguments import check_password, check_timeout
 from etcd_channel.endpoints import parse_endpoints
 from etcd_channel.pb import common_pb2 as pb
 from etcd_channel.rpc import Rpc
@@ -48,8 +48,6 @@ DEFAULT_CONNECT_TIMEOUT = 3.0
 
 # Seconds that close() waits for what cancelled calls left to be cleaned up.
 _CLEANING_TIME = 1.0
-
-_log = logging.getLogger("etcd_channel")
 
 
 class Channel:
@@ -102,7 +100,7 @@ class Channel:
         if tls is not None and not isinstance(tls, TLS):
             raise TypeError(f"tls must be a TLS, not {type(tls).__name__}")
         self._timeout = DEFAULT_TIMEOUT if timeout is None else check_timeout("timeout", timeout)
-        self._tokens = self._make_tokens(username, password)
+        self._tokens = Tokens.of(username, password, self._authenticate)
         self._members = Members(
             parse_endpoints(endpoints),
             tls,
@@ -113,23 +111,9 @@ class Channel:
         self._reconnects = 0
         self._streams: set[Stream[Any, Any]] = set()
         self._shared: dict[Callable[[Channel], Any], Any] = {}
-        self._cleaning: set[asyncio.Task[object]] = set()
+        self._cleaning = Cleaning()
         self._closing: asyncio.Task[None] | None = None
         _channels.add(self)
-
-    def _make_tokens(self, username: object, password: object) -> Tokens | None:
-        if username is None and password is None:
-            return None
-        if username is None or password is None:
-            given, missing = ("username", "password")
-            if username is None:
-                given, missing = missing, given
-            raise ValueError(f"{given} was given without {missing}: they go together")
-        return Tokens(
-            check_name("username", username),
-            check_password("password", password),
-            self._authenticate,
-        )
 
     # What it is ----------------------------------------------------------------------
 
@@ -241,20 +225,15 @@ class Channel:
                 await asyncio.shield(self._closing)
             except asyncio.CancelledError:
                 # Cut short, but nothing is left half closed.
-                for task in self._cleaning:
-                    task.cancel()
+                self._cleaning.cancel()
                 await asyncio.wait([self._closing])
                 raise
 
     async def _close(self) -> None:
-        if self._cleaning:
-            await asyncio.wait(self._cleaning, timeout=_CLEANING_TIME)
+        await self._cleaning.wait(_CLEANING_TIME)
         self._loop = None
         self._unusable = errors.ClientClosedError
-        for task in self._cleaning:
-            task.cancel()
-        if self._cleaning:
-            await asyncio.wait(self._cleaning)
+        await self._cleaning.end()
         for stream in tuple(self._streams):
             await stream.close()
         if self._tokens is not None:
@@ -374,7 +353,7 @@ class Channel:
         except asyncio.CancelledError:
             # gRPC cancels what is under way on a channel that is closed. That is not for
             # the task that called, unless it was cancelled too.
-            if not self.closed or _current_task_is_cancelled():
+            if not self.closed or current_task_is_cancelled():
                 raise
         raise errors.ClientClosedError(
             "the channel was closed during the call", method=rpc.name, definite=False
@@ -434,7 +413,7 @@ class Channel:
             except grpc.aio.AioRpcError as cause:
                 failed = self._failure(cause, rpc, connection)
             except asyncio.CancelledError:
-                if not self.closed or _current_task_is_cancelled():
+                if not self.closed or current_task_is_cancelled():
                     raise
                 failed = errors.ClientClosedError(
                     "the channel was closed during the call", method=rpc.name, definite=False
@@ -485,17 +464,7 @@ class Channel:
         from here on: `close` gives it a second to end, then cancels it. An error of it is
         logged.
         """
-        task = asyncio.create_task(work, name="etcd clean-up")
-        self._cleaning.add(task)
-        task.add_done_callback(self._cleaned)
-
-    def _cleaned(self, task: asyncio.Task[object]) -> None:
-        self._cleaning.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, errors.ClientError):
-            _log.warning("cleaning up after a call failed: %s", error)
-        elif error is not None:
-            _log.error("cleaning up failed by an error of the client", exc_info=error)
+        self._cleaning.begin(work)
 
     def _count_reconnect(self, reconnect: Reconnect) -> None:
         self._reconnects += 1
@@ -511,19 +480,6 @@ class Channel:
 
     async def _authenticate(self, request: pb.AuthenticateRequest) -> pb.AuthenticateResponse:
         return await self.call(AUTHENTICATE, request)
-
-
-if sys.version_info >= (3, 11):
-
-    def _current_task_is_cancelled() -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-
-else:
-
-    def _current_task_is_cancelled() -> bool:
-        # Python 3.10 cannot tell. A closed channel ends the task's call either way.
-        return False
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
