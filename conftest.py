@@ -1,4 +1,4 @@
-"""What holds for every test of the repository: nothing that a test starts outlives it."""
+"""Checks of every test: nothing that a test starts may outlive it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ def is_of_an_earlier_loop(report: dict[str, Any]) -> bool:
     """Whether grpc handed an event of a loop that has been closed since to this test's loop.
 
     grpc.aio has one queue of events for all loops of a process, and any loop may be woken for the
-    events of another. Each test has a loop of its own, so one can come late; it is nothing that
-    the test under way did.
+    events of another. Each test has a loop of its own, so an event of an
+    earlier test can come late.
     """
     late = isinstance(report.get("exception"), BlockingIOError | RuntimeError)
     return late and "PollerCompletionQueue._handle_events" in str(report.get("message"))
 
 
-ENDS_BY_ITSELF = 5.0
-"""Seconds for what is ending already; they pass only where something was left behind."""
+ENDS_BY_ITSELF = 30.0
+"""Seconds to wait for tasks that are ending; only a failing test waits for all of them."""
 
 
 @pytest.fixture(autouse=True)
 async def no_task_outlives_its_test() -> AsyncIterator[None]:
     """Fails a test that leaves a task behind, or an exception that nobody retrieved.
 
-    The event loop would cancel such a task without a word as it closes, and report the exception
-    to a log only. Autouse and async: it is set up before a test's own fixtures and so ends after
-    them.
+    The event loop would cancel such a task silently when it closes, and only log the exception.
+    Autouse and async: it is set up before a test's own fixtures and so ends after them.
     """
     loop = asyncio.get_running_loop()
     reports: list[dict[str, Any]] = []
@@ -40,8 +39,8 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
     here = asyncio.current_task()
     left = {task for task in asyncio.all_tasks() - before if task is not here}
     if left:
-        # What was cancelled or woken by the test's last step, gRPC's own handlers among it, ends
-        # by itself when its turn has come. What does not was left behind.
+        # Tasks that the test's last step cancelled or woke, gRPC's handlers among them, end in the
+        # next turns of the loop. Others were left behind.
         _, left = await asyncio.wait(left, timeout=ENDS_BY_ITSELF)
     problems = [f"a task was left behind: {task!r}" for task in left]
     problems += [
