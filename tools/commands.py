@@ -1,4 +1,4 @@
-"""What `python3 tools/dev.py` can do."""
+"""The commands of `python3 tools/dev.py`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ __all__ = ["main"]
 ROOT = environment.ROOT
 TOUR = ROOT / "examples" / "tour.py"
 BENCHMARKS = ROOT / "benchmarks" / "run.py"
+CHECK_TYPES = ROOT / "tools" / "check_types.py"
+COVER = ROOT / "tools" / "cover.py"
+DOCS = ROOT / "tools" / "docs.py"
+FAULTS = ROOT / "tests" / "faults" / "fault_programme.py"
+NEW_PACKAGE = ROOT / "tools" / "new_package.py"
+RELEASING = {
+    "build": ROOT / "tools" / "distributions.py",
+    "matrix": ROOT / "tools" / "matrix.py",
+    "release": ROOT / "tools" / "versions.py",
+}
 
 
 def main(arguments: list[str], *, usage: str) -> str | None:
-    """Runs one command, by becoming its process; what is returned is a complaint."""
+    """Replace this process by a command; return an error message if there is no such command."""
     match arguments:
         case ["demo", *rest]:
             if not TOUR.exists():
@@ -27,8 +37,20 @@ def main(arguments: list[str], *, usage: str) -> str | None:
         case ["test", *rest]:
             enter_clone()
             become(environment.TESTS, "python", ["-m", "pytest", *rest])
+        case ["cover", *rest]:
+            become(environment.COVERAGE, "python", [str(COVER), *rest])
+        case ["types", *rest]:
+            become(environment.TYPES, "python", [str(CHECK_TYPES), *rest])
         case ["bench", *rest]:
             become(environment.TESTS, "python", [str(BENCHMARKS), *rest])
+        case ["faults", *rest]:
+            become(environment.TESTS, "python", [str(FAULTS), *rest])
+        case ["docs", *rest]:
+            become(environment.DOCS, "python", [str(DOCS), *rest])
+        case ["new-package", *rest]:
+            become(environment.TOOLS, "python", [str(NEW_PACKAGE), *rest])
+        case ["build" | "matrix" | "release" as name, *rest]:
+            become(environment.TOOLS, "python", [str(RELEASING[name]), *rest])
         case ["run", command, *rest]:
             become(environment.TOOLS, command, rest)
         case ["run"]:
@@ -42,13 +64,13 @@ def main(arguments: list[str], *, usage: str) -> str | None:
 
 
 def enter_clone() -> None:
-    """In the clone the current directory says what pytest collects; from elsewhere it is all."""
+    """Change to the clone, unless the current directory, from which pytest collects, is in it."""
     if not Path.cwd().resolve().is_relative_to(ROOT):
         os.chdir(ROOT)
 
 
 def become(recipe: environment.Recipe, command: str, arguments: list[str]) -> NoReturn:
-    """Replaces this process by a command of the environment: its signals and exit code are ours."""
+    """Replace this process by a command of an environment, which gets the signals sent to it."""
     directory = environment.ensure(recipe)
     variables = environment.clean_variables()
     if recipe is environment.TOOLS:

@@ -1,6 +1,6 @@
-"""Writes requirements/constraints.txt, the one place of the versions that are developed with.
+"""Writes requirements/constraints.txt: the versions of all packages used in development.
 
-python3 tools/dev.py run python tools/constraints.py             add and drop what has to be
+python3 tools/dev.py run python tools/constraints.py             add what is missing, drop the rest
 python3 tools/dev.py run python tools/constraints.py --upgrade   the newest of everything
 python3 tools/dev.py run python tools/constraints.py --check     exit 1 if it is not up to date
 
@@ -17,16 +17,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from environment import CONSTRAINTS
 from workspace import ROOT, packages
 
-CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 INPUTS = (
     "build.txt",
     "coverage.txt",
+    "docs.txt",
+    "release.txt",
     "repository.txt",
     "test.txt",
     "tools.txt",
     "types.txt",
+    "typing.txt",
 )
 HEADER = "# Written by tools/constraints.py from the other files here and the packages.\n"
 
@@ -51,7 +54,7 @@ def compile_constraints(*, upgrade: bool) -> str:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "constraints.txt"
         if CONSTRAINTS.exists() and not upgrade:
-            # What is pinned already stays where it can.
+            # uv keeps the versions that it finds in its output file.
             shutil.copy(CONSTRAINTS, output)
         own = Path(folder) / "packages.txt"
         own.write_text("".join(f"-e {p.directory.as_uri()}\n" for p in packages().values()))
@@ -59,7 +62,7 @@ def compile_constraints(*, upgrade: bool) -> str:
         command += ["--no-header", "--no-annotate", "--output-file", str(output), str(own)]
         command += [str(ROOT / "requirements" / name) for name in INPUTS]
         command += [f"--no-emit-package={name}" for name in packages()]
-        # Wheels that one machine has beside its index must not decide for all.
+        # The result must not depend on packages that only this machine has.
         beside = {"UV_INDEX", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"}
         variables = {name: value for name, value in os.environ.items() if name not in beside}
         subprocess.run(command, env=variables, check=True)

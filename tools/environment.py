@@ -1,4 +1,4 @@
-"""The environments of a clone: made once under .cache/, kept until what they are made of changes.
+"""The environments of a clone: made once under .cache/, kept until their recipe changes.
 
 Only the standard library is imported here. An environment is a venv in
 .cache/dev/<name>-<Python>-<digest>; the digest covers this file, the requirements, the metadata
@@ -25,7 +25,19 @@ try:
 except ImportError:
     sys.exit("dev.py: a POSIX system is needed (Linux, macOS or WSL)")
 
-__all__ = ["ROOT", "TESTS", "TOOLS", "Recipe", "clean_variables", "ensure", "python_of"]
+__all__ = [
+    "COVERAGE",
+    "DOCS",
+    "ROOT",
+    "TESTS",
+    "TOOLS",
+    "TYPES",
+    "Recipe",
+    "clean_variables",
+    "ensure",
+    "python_of",
+    "with_extra",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".cache" / "dev"
@@ -36,7 +48,7 @@ PIP = REQUIREMENTS / "pip.txt"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an environment is made of."""
+    """The recipe of an environment."""
 
     name: str
     requirements: tuple[str, ...]
@@ -46,14 +58,17 @@ class Recipe:
 
 
 TESTS = Recipe("tests", ("test.txt", "repository.txt"), packages=("*",))
+COVERAGE = Recipe("coverage", (*TESTS.requirements, "coverage.txt"), packages=("*",))
+DOCS = Recipe("docs", ("docs.txt",), packages=())
+TYPES = Recipe("types", (*TESTS.requirements, "types.txt"), packages=("*",))
 TOOLS = Recipe("tools", ("tools.txt",), packages=())
 
 
 def ensure(recipe: Recipe) -> Path:
-    """The directory of the environment, made if it is not there.
+    """Return the directory of the environment; make it if it does not exist.
 
-    A lock on it is held until the process ends, also if it becomes another program: nobody
-    removes an environment in use.
+    A shared lock is held on it until the process ends, also after exec: an environment in use is
+    not removed.
     """
     prefix = f"{recipe.name}-{sys.version_info.major}.{sys.version_info.minor}-"
     directory = HOME / f"{prefix}{digest(recipe)}"
@@ -78,16 +93,16 @@ def ensure(recipe: Recipe) -> Path:
 
 
 def digest(recipe: Recipe) -> str:
-    told = [sys.version, sys.base_prefix, str(ROOT)]
+    contents = [sys.version, sys.base_prefix, str(ROOT)]
     files = [Path(__file__), PIP, CONSTRAINTS, REQUIREMENTS / "build.txt"]
     files += [REQUIREMENTS / name for name in recipe.requirements]
     files += package_files(recipe)
-    told += [file.read_text(encoding="utf-8") for file in files]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:12]
+    contents += [file.read_text(encoding="utf-8") for file in files]
+    return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:12]
 
 
 def remove_older(prefix: str, current: Path) -> None:
-    """Removes this Python's environments of another digest, but for those in use."""
+    """Remove this Python's environments of another digest, except those in use."""
     for lock_file in HOME.glob(f"{prefix}*.lock"):
         directory = Path(str(lock_file).removesuffix(".lock"))
         if directory == current:
@@ -100,21 +115,32 @@ def remove_older(prefix: str, current: Path) -> None:
 def make(recipe: Recipe, directory: Path) -> None:
     shown = directory.relative_to(ROOT)
     print(f"Setting up {shown} (once; well under a minute)", file=sys.stderr, flush=True)
-    # Without pip at first: where a distribution has split ensurepip off, venv fails over it.
+    # Without pip: venv fails with it where a distribution has moved ensurepip to another package.
     venv.EnvBuilder(symlinks=True).create(directory)
     python = python_of(directory)
     if not has_ensurepip(python):
         with package_index.fetched_wheel(PIP.read_text(encoding="utf-8")) as wheel:
             pip(python, "--no-index", f"{wheel}", path=wheel)
     pip(python, "--requirement", f"{PIP}")
-    constrained = ["--constraint", f"{CONSTRAINTS}"]
+    constraints = directory / "constraints.txt"
+    constraints.write_text(constraints_of(recipe), encoding="utf-8")
+    constrained = ["--constraint", f"{constraints}"]
     wanted = [f"--requirement={REQUIREMENTS / name}" for name in recipe.requirements]
     if recipe.packages:
         pip(python, *constrained, "--requirement", f"{REQUIREMENTS / 'build.txt'}")
-        # The backend is there now: one for all of them instead of a download for each.
+        # The build backend is installed once, not downloaded for each package.
         wanted += ["--no-build-isolation"]
-        wanted += [f"--editable={path.parent}" for path in package_files(recipe)]
+        wanted += [f"--editable={with_extra(path.parent)}" for path in package_files(recipe)]
     pip(python, *constrained, *wanted)
+
+
+def constraints_of(recipe: Recipe) -> str:
+    """Return the repository's constraints, without those for packages that the recipe pins."""
+    files = [REQUIREMENTS / name for name in recipe.requirements]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    own = {line.partition("==")[0].strip() for line in lines if "==" in line}
+    pinned = CONSTRAINTS.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in pinned if line.partition("==")[0] not in own)
 
 
 def package_files(recipe: Recipe) -> list[Path]:
@@ -122,8 +148,13 @@ def package_files(recipe: Recipe) -> list[Path]:
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
+def with_extra(directory: Path) -> str:
+    """The argument of pip for a package: the tests use etcd_testing.played."""
+    return f"{directory}[played]" if directory.name == "etcd-testing" else f"{directory}"
+
+
 def has_ensurepip(python: Path) -> bool:
-    """Puts the pip that came with Python into the environment; False if none came with it."""
+    """Install the pip that came with Python into the environment; return whether one came."""
     command = [str(python), "-m", "ensurepip", "--default-pip"]
     found = subprocess.run(
         command, env=clean_variables(), stdin=subprocess.DEVNULL, capture_output=True
@@ -136,12 +167,15 @@ def pip(python: Path, *arguments: str, path: Path | None = None) -> None:
     variables = clean_variables()
     if path is not None:
         variables["PYTHONPATH"] = str(path)
-    # Twice quiet: warnings of the index would hide what is said here; errors are still shown.
+    # Twice quiet: pip's warnings are suppressed, its errors are not.
     options = ["-qq", "--no-input", "--no-user", "--disable-pip-version-check"]
     command = [str(python), "-m", "pip", "install", *options, *arguments]
     if subprocess.run(command, env=variables, stdin=subprocess.DEVNULL).returncode != 0:
+        problem = "pip could not install the requirements; see its messages above"
+        if (reason := package_index.why_unreachable()) is not None:
+            problem = f"the package index does not answer: {reason}"
         sys.exit(
-            "dev.py: pip could not install what is needed; what it says stands above"
+            f"dev.py: {problem}"
             " (pip's own configuration holds here: PIP_INDEX_URL, pip.conf, proxies)"
         )
 
@@ -151,7 +185,7 @@ def python_of(directory: Path) -> Path:
 
 
 def clean_variables() -> dict[str, str]:
-    """This process's variables, less those that would take Python or pip out of an environment."""
+    """Return the environment variables, without those that affect Python or pip there."""
     strays = {
         "PYTHONHOME",
         "PYTHONPATH",

@@ -1,4 +1,4 @@
-"""The package index as pip is configured to see it: for a pip that is not there yet, and for uv."""
+"""The package index that pip is configured to use: to fetch pip itself, and for uv."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["fetched_wheel", "for_uv", "is_reachable"]
+__all__ = ["fetched_wheel", "for_uv", "is_reachable", "why_unreachable"]
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 
 
 @contextlib.contextmanager
 def fetched_wheel(requirement: str) -> Iterator[Path]:
-    """The wheel of a pinned pure-Python requirement, `name==version --hash=sha256:…`, by urllib."""
+    """Fetch the wheel of a requirement `name==version --hash=sha256:…` without pip."""
     pinned = re.search(r"^([\w-]+)==(\S+) +--hash=sha256:(\w+)$", requirement, re.MULTILINE)
     assert pinned, requirement
     name, version, digest = pinned.groups()
@@ -51,21 +51,29 @@ def fetched_wheel(requirement: str) -> Iterator[Path]:
 
 
 def is_reachable() -> bool:
-    """Whether the index that pip is configured to use answers, whatever it says."""
+    """Whether the index that pip is configured to use answers, also with an error."""
+    return why_unreachable() is None
+
+
+def why_unreachable() -> str | None:
+    """Why the index that pip is configured to use does not answer; None if it does."""
     settings = pip_settings()
+    index = settings.get("index-url", DEFAULT_INDEX).rstrip("/")
     try:
-        read(f"{settings.get('index-url', DEFAULT_INDEX).rstrip('/')}/pip/", settings)
+        read(f"{index}/pip/", settings)
     except urllib.error.HTTPError as answer:
         answer.close()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        # The address itself may hold a password.
+        host = urllib.parse.urlsplit(index).netloc.rpartition("@")[2]
+        return f"{host}: {getattr(error, 'reason', error)}"
+    return None
 
 
 def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment variables that make uv see the indexes that pip sees.
 
-    uv does not read pip's configuration. What is set for uv itself already holds.
+    uv does not read pip's configuration. Variables of uv that are set already are not changed.
     """
     settings = pip_settings()
     translated = {
@@ -73,7 +81,7 @@ def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
         "UV_INDEX": settings.get("extra-index-url", ""),
         "UV_FIND_LINKS": ",".join(settings.get("find-links", "").split()),
         "SSL_CERT_FILE": settings.get("cert", ""),
-        # As pip does: the best version of all indexes, whichever has it.
+        # As pip does: the best version of all indexes.
         "UV_INDEX_STRATEGY": "unsafe-best-match",
     }
     return {name: value for name, value in translated.items() if value and not variables.get(name)}
@@ -98,7 +106,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def pip_files() -> list[Path]:
-    """The files that pip reads, the stronger ones later (pip's user guide, Configuration)."""
+    """The files that pip reads; later ones win (pip's user guide, Configuration)."""
     chosen = os.environ.get("PIP_CONFIG_FILE", "")
     if chosen == os.devnull:
         return []
@@ -117,7 +125,7 @@ def pip_files() -> list[Path]:
 
 
 def read(url: str, settings: Mapping[str, str]) -> bytes:
-    """What stands at an address of an index, which may hold a user and a password."""
+    """Read an address, which may contain a user and a password."""
     parts = urllib.parse.urlsplit(url)
     headers = {}
     if parts.username is not None:
@@ -133,7 +141,7 @@ def read(url: str, settings: Mapping[str, str]) -> bytes:
         with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             content: bytes = answer.read()
     except urllib.error.HTTPError as refusal:
-        # It is an answer too, with a connection of its own.
+        # The error holds a connection.
         refusal.close()
         raise
     return content

@@ -3,9 +3,9 @@
     python tools/protos.py            write packages/<dist>/src/<import name>/pb/
     python tools/protos.py --check    exit 1 and name what differs
 
-It is one pinned, old protoc that generates: its output has no check of the runtime's
-version, so that it imports on every protobuf from 4.25 on. grpcio-tools of that version
-has wheels up to Python 3.12; 3.11 and 3.12 are what it is run with.
+The generator is a pinned, old protoc: its output does not check the version of the runtime, so
+that it can be imported with every protobuf from 4.25 on. grpcio-tools of that version has wheels
+up to Python 3.12; it is run with 3.11 or 3.12.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def generator_obstacle() -> str | None:
 
 
 def generate(folder: Path) -> dict[Path, bytes]:
-    """All generated files, by the path at which they belong into the tree."""
+    """All generated files, by their paths in the repository."""
     sources = sorted(PROTOS.rglob("*.proto"))
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTOS}"]
     command += [f"--python_out={folder}", f"--pyi_out={folder}"]
     protoc = subprocess.run([*command, *map(str, sources)], check=False)
     if protoc.returncode != 0:
-        # It has said why on stderr itself.
+        # protoc has printed the error.
         raise SystemExit(protoc.returncode)
     for source in sources:
         directory = source.parent.relative_to(PROTOS)
@@ -93,7 +93,7 @@ def destination(path: Path) -> Path:
 def homes() -> list[Path]:
     """The directories that hold generated code and nothing else."""
     directories = {path.parent.relative_to(PROTOS) for path in PROTOS.rglob("*.proto")}
-    # A home that has lost its last .proto still stands in the packages.
+    # A package whose last .proto was removed still has its directory.
     stale = set(PACKAGES.glob("*/src/*/pb"))
     return sorted({destination(directory) for directory in directories} | stale)
 

@@ -1,15 +1,17 @@
 """Sets the one version of all packages, or checks that it is one.
 
-python3 tools/dev.py run python tools/versions.py 0.2.0     sets it everywhere
+python3 tools/dev.py release 0.2.0                          sets it everywhere
 python3 tools/dev.py run python tools/versions.py --check   exit 1 and name each deviation
 
-It stands in each pyproject.toml, in each pin of a sibling, and in each `__version__`: a literal,
-because the metadata of an editable install is as old as the installation.
+The version is in each pyproject.toml, in each pin of a sibling, and in each `__version__`, which is
+a literal because the metadata of an editable install is not updated. Setting it also turns the
+heading `## Unreleased…` of CHANGELOG.md into that of the version, with today's date.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import re
 import sys
 from collections.abc import Iterator
@@ -20,13 +22,16 @@ from workspace import ROOT, Package, packages
 
 VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?(\.dev\d+)?")
 
-# The documented module tree has no version of its own: it is the client's.
+CHANGELOG = ROOT / "CHANGELOG.md"
+UNRELEASED = re.compile(r"^## (Unreleased.*)$", re.MULTILINE)
+
+# The documented module tree is part of etcd-client.
 WITHOUT_VERSION = {"aetcd"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place where the version stands, as the only group of a pattern that matches once."""
+    """A place of the version: the only group of a pattern that matches once in a file."""
 
     path: Path
     what: str
@@ -36,7 +41,7 @@ class Place:
         return self.pattern.findall(self.path.read_text(encoding="utf-8"))
 
     def miscount(self) -> str:
-        """What is wrong if it does not stand there exactly once; empty if nothing is."""
+        """The error if the version is not there exactly once; else empty."""
         count = len(self.found())
         return "" if count == 1 else f"{self} stands there {count} times, not once"
 
@@ -63,12 +68,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1 if complaints else 0
     if not VERSION.fullmatch(options.version):
         parser.error(f"{options.version!r} is no version such as 0.2.0 or 0.2.0rc1")
-    complaints = [place.miscount() for place in places() if place.miscount()]
+    heading = Place(CHANGELOG, "the heading '## Unreleased'", UNRELEASED)
+    complaints = [place.miscount() for place in (heading, *places()) if place.miscount()]
     if complaints:
         print("\n".join(complaints))
         return 1
     for place in places():
         place.set(options.version)
+    heading.set(f"{options.version} ({dt.datetime.now(dt.timezone.utc).date()})")
+    print(f"All packages are {options.version} now; docs/releasing.md says what is next.")
     return 0
 
 
@@ -79,6 +87,10 @@ def places() -> Iterator[Place]:
         for sibling in siblings(package):
             pin = re.compile(rf'^    "{re.escape(sibling)}==(.*)",$', re.MULTILINE)
             yield Place(path, f"the pin {sibling}==", pin)
+            with_extra = rf'"{re.escape(sibling)}\[(\w+)\]==.*?"'
+            for extra in re.findall(with_extra, path.read_text(encoding="utf-8")):
+                pin = re.compile(rf'"{re.escape(sibling)}\[{extra}\]==(.*?)"')
+                yield Place(path, f"the pin {sibling}[{extra}]==", pin)
         for directory in package.imports:
             if directory.name not in WITHOUT_VERSION:
                 literal = re.compile(r'^__version__ = "(.*)"$', re.MULTILINE)

@@ -1,6 +1,6 @@
 """The packages of this repository, as their own pyproject.toml files describe them.
 
-python tools/workspace.py              the names of all, the lower ones first
+python tools/workspace.py              the names of all, each after those that it needs
 python tools/workspace.py NAME         the directories of a package and of the siblings it needs
 python tools/workspace.py --floors     the oldest grpcio and protobuf that the packages declare
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,13 @@ __all__ = [
     "packages",
     "read_toml",
     "requirement_name",
+    "tracked_files",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 TESTING = "etcd-testing"
-"""The distribution that every package's tests have beside them, declared or not."""
+"""The distribution that the tests of every package need."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Package:
 
     name: str
     version: str
+    description: str
     directory: Path
     requirements: tuple[str, ...]
     extras: tuple[str, ...]
@@ -48,12 +51,15 @@ class Package:
 
     @property
     def dependencies(self) -> tuple[str, ...]:
-        """The names of what it requires, siblings and others."""
+        """The names of its requirements, siblings and others."""
         return tuple(requirement_name(requirement) for requirement in self.requirements)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    return tomli.loads(path.read_text(encoding="utf-8"))
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except tomli.TOMLDecodeError as error:
+        raise SystemExit(f"{path.relative_to(ROOT)} is no TOML: {error}") from error
 
 
 def requirement_name(requirement: str) -> str:
@@ -66,7 +72,7 @@ def requirement_name(requirement: str) -> str:
 @functools.cache
 def packages() -> dict[str, Package]:
     """All packages by name, each after those that it depends on."""
-    found = {package.name: package for package in map(load, sorted(ROOT.glob("packages/*")))}
+    found = {package.name: package for package in map(load, directories())}
     ordered: dict[str, Package] = {}
 
     def place(package: Package) -> None:
@@ -81,6 +87,11 @@ def packages() -> dict[str, Package]:
     return ordered
 
 
+def directories() -> list[Path]:
+    """The directories of the packages, without those that another branch left behind."""
+    return sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
+
+
 def load(directory: Path) -> Package:
     content = read_toml(directory / "pyproject.toml")
     project = content["project"]
@@ -88,6 +99,7 @@ def load(directory: Path) -> Package:
     return Package(
         name=project["name"],
         version=project["version"],
+        description=project["description"],
         directory=directory,
         requirements=tuple(project.get("dependencies", ())),
         extras=tuple(
@@ -114,11 +126,23 @@ def closure(name: str) -> list[Package]:
     return [package for package in siblings.values() if package.name in needed]
 
 
+def tracked_files() -> list[Path]:
+    """The files that git tracks; in a copy without git, all but those that tools make."""
+    if (ROOT / ".git").exists():
+        command = ["git", "-C", str(ROOT), "ls-files", "-z"]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = [ROOT / name for name in output.split("\0") if name]
+    else:
+        made = {".cache", ".venv", "dist", "__pycache__", ".hypothesis"}
+        found = [path for path in ROOT.rglob("*") if not made.intersection(path.parts)]
+    return [path for path in found if path.is_file()]
+
+
 def floors() -> list[str]:
-    """`grpcio==1.62.0` for a lowest `grpcio>=1.62` of all packages, and so protobuf."""
+    """The lowest versions of grpcio and protobuf as pins: `grpcio==1.62` for `grpcio>=1.62`."""
     lowest: dict[str, list[str]] = {}
     for package in packages().values():
-        for requirement in package.requirements:
+        for requirement in (*package.requirements, *package.extras):
             name, _, version = requirement.partition(">=")
             if name in ("grpcio", "protobuf"):
                 lowest.setdefault(name, []).append(version)
