@@ -118,5 +118,5 @@ def test_a_version_is_asked_anew_when_the_file_has_changed(tmp_path: Path) -> No
     assert binary_version(path) == "2.0.0"
     program(path, "none")
     os.utime(path, ns=(3, 3))
-    with pytest.raises(BinaryNotFoundError, match="tells no version"):
+    with pytest.raises(BinaryNotFoundError, match="printed no version"):
         binary_version(path)

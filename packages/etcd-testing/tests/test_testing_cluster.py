@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from etcd_testing import EtcdCluster, EtcdctlError, EtcdServer, EtcdTestingError, StartError
@@ -76,7 +78,7 @@ async def test_a_member_joins_as_a_learner_and_leaves() -> None:
         await cluster[0].etcdctl("member", "remove", member_id)
         await cluster.discard(member)
         assert len(cluster) == 1
-        with pytest.raises(EtcdTestingError, match="no member"):
+        with pytest.raises(EtcdTestingError, match="not a member"):
             await cluster.discard(member)
 
 
@@ -127,6 +129,28 @@ async def test_a_member_joins_behind_a_proxy_and_can_be_isolated() -> None:
         await cluster.isolate(member)
         assert not await member.healthy(timeout=1.0)
         assert await cluster.leader() is not member
+        cluster.heal()
+        await member.wait_healthy()
+
+
+async def test_a_member_that_was_removed_emptied_and_added_can_be_isolated_again() -> None:
+    args = ["--strict-reconfig-check=false"]
+    async with EtcdCluster(3, peer_proxies=True, args=args) as cluster:
+        member = (await cluster.followers())[0]
+        other = next(each for each in cluster.members if each is not member)
+        await cluster.isolate(member)
+        cluster.heal()
+        await member.wait_healthy()
+        await other.etcdctl("member", "remove", await member.member_id())
+        await member.kill()
+        shutil.rmtree(member.data_dir)
+        await other.etcdctl("member", "add", member.name, f"--peer-urls={member.peer_url}")
+        member.initial_cluster_state = "existing"
+        await member.start()
+        # It has another ID than before, by which the proxies know its connections.
+        await cluster.isolate(member)
+        assert await cluster.leader() is not member
+        assert not await member.healthy(timeout=1.0)
         cluster.heal()
         await member.wait_healthy()
 

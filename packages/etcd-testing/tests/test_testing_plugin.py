@@ -177,7 +177,7 @@ async def test_the_shared_server_is_usable_here_as_well(
 
 
 def holds_soon(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -10,7 +10,10 @@ import pytest
 
 from etcd_testing._ports import ReservedPort
 
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a port be held")
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="only Linux lets a server listen on a port that another socket holds",
+)
 
 
 @only_linux
@@ -49,7 +52,7 @@ def test_ports_are_not_those_of_outgoing_connections() -> None:
         one.release()
 
 
-def test_a_port_of_ones_own_is_taken_as_it_is() -> None:
+def test_a_given_port_is_used_unchanged() -> None:
     assert ReservedPort(port=23790).port == 23790
 
 

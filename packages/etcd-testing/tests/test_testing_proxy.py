@@ -3,120 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import resource
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
+from proxy_support import LONG, SILENCE, Client, EchoServer, abort_with_reset, connection
 
 from etcd_testing import Counters, EtcdServer, EtcdTestingError, FaultProxy
-
-SILENCE = 0.05  # How long nothing has to arrive for it to be silence; no test waits for more.
-LONG = 10.0  # Nothing takes that long but a hang.
-
-
-class EchoServer:
-    """Sends back what it gets, and remembers how each of its connections went on."""
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.ends: asyncio.Queue[BaseException | None] = asyncio.Queue()
-        self.arrived = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> EchoServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def endpoint(self) -> str:
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()
-        return f"{host}:{port}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            while data := await reader.read(65536):
-                self.received += data
-                self.arrived.set()
-                writer.write(data)
-                await writer.drain()
-            self.ends.put_nowait(None)
-        except ConnectionError as error:
-            self.ends.put_nowait(error)
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def end(self) -> BaseException | None:
-        """How the next connection ends: None by an orderly end, else its error."""
-        return await asyncio.wait_for(self.ends.get(), LONG)
-
-
-class Client:
-    """One connection to a proxy."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def read(self, size: int) -> bytes:
-        return await asyncio.wait_for(self.reader.readexactly(size), LONG)
-
-    async def echo(self, data: bytes) -> bytes:
-        await self.send(data)
-        return await self.read(len(data))
-
-    async def end(self) -> bytes:
-        """What is left to read up to the end; raises ConnectionError after a reset."""
-        return await asyncio.wait_for(self.reader.read(), LONG)
-
-    async def hears_nothing(self) -> bool:
-        """Whether nothing arrives, not even an end."""
-        try:
-            await asyncio.wait_for(self.reader.read(1), SILENCE)
-        except asyncio.TimeoutError:
-            return True
-        return False
-
-
-@pytest.fixture
-async def echo() -> AsyncIterator[EchoServer]:
-    async with EchoServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def proxy(echo: EchoServer) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(echo.endpoint) as proxy:
-        yield proxy
-
-
-@contextlib.asynccontextmanager
-async def connection(proxy: FaultProxy) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 async def test_passes_everything_on_and_counts_it(proxy: FaultProxy) -> None:
@@ -124,7 +17,24 @@ async def test_passes_everything_on_and_counts_it(proxy: FaultProxy) -> None:
         assert await one.echo(b"one") == b"one"
         assert await two.echo(b"second") == b"second"
         assert proxy.counters == Counters(accepted=2, open=2, to_server=9, to_client=9)
-    await proxy.until(lambda counters: counters.open == 0)
+    await proxy.until(lambda counters: counters.open == 0, timeout=LONG)
+
+
+def test_works_on_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with EchoServer() as echo, FaultProxy(echo.endpoint) as proxy:
+            async with connection(proxy) as client:
+                assert await client.echo(b"one") == b"one"
+                proxy.cut()
+                assert await client.end() == b""
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
 
 
 async def test_passes_more_than_it_would_hold_to_a_slow_reader(proxy: FaultProxy) -> None:
@@ -262,6 +172,28 @@ async def test_black_hole_hides_the_end_of_a_peer_until_healed(
         assert isinstance(await echo.end(), ConnectionResetError)
 
 
+@pytest.mark.parametrize("fault", ["black_hole", "stall_after"])
+async def test_what_was_held_for_a_client_that_has_left_is_thrown_away_without_a_word(
+    proxy: FaultProxy, echo: EchoServer, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    async with connection(proxy) as client:
+        await client.echo(b"hello")
+        if fault == "black_hole":
+            proxy.black_hole("to_client")
+        else:
+            proxy.stall_after(0, direction="to_client")
+        for _ in range(50):
+            echo.arrived.clear()
+            await client.send(b"piece")
+            await asyncio.wait_for(echo.arrived.wait(), LONG)
+    echo.hang_up()
+    await echo.end()
+    proxy.heal()
+    await proxy.until(lambda counters: counters.open == 0, timeout=LONG)
+    assert caplog.messages == []
+    assert proxy.counters.to_client + proxy.counters.dropped == 5 + 50 * 5
+
+
 async def test_black_hole_of_one_direction_lets_requests_through(
     proxy: FaultProxy, echo: EchoServer
 ) -> None:
@@ -310,7 +242,7 @@ async def test_drop_loses_replies_and_heal_breaks_what_is_torn(
         await quiet.echo(b"hello")
         proxy.drop()
         await torn.send(b" request")
-        await proxy.until(lambda counters: counters.dropped == 8)
+        await proxy.until(lambda counters: counters.dropped == 8, timeout=LONG)
         assert echo.received == b"hello request"
         assert await torn.hears_nothing()
         proxy.heal()
@@ -334,6 +266,34 @@ async def test_kill_next_reply_lets_the_request_arrive_and_breaks_once(
         assert await client.echo(b"again") == b"again"
 
 
+async def test_kill_next_reply_spares_the_replies_to_earlier_requests() -> None:
+    """A health check may be on its way when a test wants the reply to its own call killed."""
+
+    def headers(stream: int) -> bytes:
+        return bytes([0, 0, 2, 1, 4, 0, 0, 0, stream, 0x88, 0x88])
+
+    accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    server = await asyncio.start_server(lambda *pair: accepted.put_nowait(pair), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with FaultProxy(f"127.0.0.1:{port}") as proxy, connection(proxy) as client:
+        await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + headers(1))
+        requests, replies = await asyncio.wait_for(accepted.get(), LONG)
+        await asyncio.wait_for(requests.readuntil(headers(1)), LONG)
+        killed = proxy.kill_next_reply()
+        replies.write(headers(1))
+        assert await client.read(len(headers(1))) == headers(1)
+        assert not killed.done()
+        await client.send(headers(3))
+        await asyncio.wait_for(requests.readuntil(headers(3)), LONG)
+        replies.write(headers(1) + headers(3))
+        await asyncio.wait_for(killed, LONG)
+        with pytest.raises(ConnectionResetError):
+            await client.end()
+        replies.close()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_heal_gives_up_a_kill_that_has_not_happened(proxy: FaultProxy) -> None:
     async with connection(proxy) as client:
         killed = proxy.kill_next_reply()
@@ -352,7 +312,7 @@ async def test_close_leaves_no_connection_and_no_task(echo: EchoServer) -> None:
     async with FaultProxy(echo.endpoint) as proxy:
         proxy.black_hole()
         async with connection(proxy) as waiting:
-            await proxy.until(lambda counters: counters.open == 1)
+            await proxy.until(lambda counters: counters.open == 1, timeout=LONG)
             await proxy.close()
             assert await waiting.end() == b""
     await proxy.close()
@@ -384,7 +344,7 @@ async def test_a_real_etcd_is_used_through_a_proxy(
         await etcd_server.etcdctl(through, "put", key, "1")
         assert await etcd_server.etcdctl("get", "--print-value-only", key) == "1\n"
 
-        # The write is applied, and the one who asked for it does not hear of it.
+        # The write is applied, and its caller gets no answer.
         killed = proxy.kill_next_reply()
         put = etcd_server.etcdctl_session(through, "--command-timeout=1s", "put", key, "2")
         async with put as session:
@@ -392,13 +352,6 @@ async def test_a_real_etcd_is_used_through_a_proxy(
             proxy.refuse()
             assert await session.ended() != 0
         assert await etcd_server.etcdctl("get", "--print-value-only", key) == "2\n"
-
-
-def abort_with_reset(writer: asyncio.StreamWriter) -> None:
-    raw: socket.socket = writer.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    transport = writer.transport
-    transport.abort()
 
 
 async def test_freeze_silences_the_connections_that_are_there_and_serves_new_ones(
@@ -413,3 +366,42 @@ async def test_freeze_silences_the_connections_that_are_there_and_serves_new_one
             assert await old.hears_nothing()
             proxy.heal()
             assert await old.read(5) == b" held"
+
+
+async def test_freeze_hides_the_end_of_a_peer_until_healed(
+    proxy: FaultProxy, echo: EchoServer
+) -> None:
+    async with connection(proxy) as client:
+        await client.echo(b"hello")
+        proxy.freeze()
+        client.writer.write_eof()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(echo.ends.get(), SILENCE)
+        assert await client.hears_nothing()
+        proxy.heal()
+        assert await echo.end() is None
+
+
+async def test_without_file_descriptors_it_complains_once_in_a_while_and_accepts_later(
+    proxy: FaultProxy,
+) -> None:
+    loop = asyncio.get_running_loop()
+    complaints = []
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    raw = socket.socket()  # It gets the lowest descriptor: the rest of them are above.
+    raw.setblocking(False)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raw.fileno() + 1, hard))
+    try:
+        await loop.sock_connect(raw, ("127.0.0.1", proxy.port))
+        await asyncio.sleep(SILENCE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        loop.set_exception_handler(handler)
+    assert complaints == [f"{proxy.endpoint} accepts no connection"]
+    reader, writer = await asyncio.open_connection(sock=raw)
+    client = Client(reader, writer)
+    assert await client.echo(b"hello") == b"hello"
+    writer.close()
+    await writer.wait_closed()

@@ -259,6 +259,15 @@ async def test_an_etcdctl_session_is_read_line_by_line_and_ends(
             await session.line()
 
 
+async def test_an_etcdctl_session_that_ends_as_soon_as_it_began_is_not_killed(
+    etcd_server: EtcdServer, key_prefix: bytes
+) -> None:
+    for _ in range(5):
+        async with etcd_server.etcdctl_session("lock", key_prefix.decode()) as session:
+            pass
+        assert session.returncode != -signal.SIGKILL
+
+
 async def test_a_server_listens_on_a_socket_file_too() -> None:
     async with EtcdServer(unix_socket=True) as server:
         path = server.unix_endpoint.removeprefix("unix:")
@@ -273,7 +282,7 @@ async def test_a_server_listens_on_a_socket_file_too() -> None:
             server.unix_endpoint  # noqa: B018  # it is the reading that raises
 
 
-async def test_a_data_directory_of_ones_own_stays(tmp_path: Path) -> None:
+async def test_a_given_data_directory_stays(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with EtcdServer(data_dir=data_dir) as server:
         await server.etcdctl("put", "k", "kept")
@@ -301,3 +310,20 @@ def process_exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_stopped_server_is_restored_from_a_snapshot(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    async with EtcdServer() as server:
+        await server.etcdctl("put", "key", "saved")
+        await server.etcdctl("snapshot", "save", str(snapshot))
+        await server.etcdctl("put", "key", "lost")
+        with pytest.raises(EtcdTestingError, match="stop it"):
+            await server.restore(snapshot)
+        await server.stop()
+        await server.restore(snapshot, cluster_token="another")
+        assert (await server.etcdctl("get", "key", "--print-value-only")).strip() == "saved"
+        await server.stop()
+        with pytest.raises(EtcdctlError):
+            await server.restore(tmp_path / "no snapshot")
+        assert not server.running

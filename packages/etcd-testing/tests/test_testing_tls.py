@@ -45,7 +45,7 @@ async def test_a_server_asks_for_client_certificates() -> None:
         await handshake(server, context)
 
 
-async def test_certificates_of_ones_own_are_used(tmp_path: Path) -> None:
+async def test_given_certificates_are_used(tmp_path: Path) -> None:
     files = TLSFiles.create(tmp_path, hosts=["127.0.0.1"], client_name="root")
     async with EtcdServer(tls=files, client_cert_auth=True) as server:
         assert server.tls is files

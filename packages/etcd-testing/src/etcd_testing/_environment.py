@@ -1,4 +1,4 @@
-"""What etcd and etcdctl find in their environment."""
+"""The environment variables of etcd and etcdctl."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _GO_ARCHITECTURES = {"aarch64": "arm64"}
 
 
 def program_environment(added: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without what etcd would take for its flags, and with `added`."""
+    """Return this process's environment without etcd's flags (ETCD…), and with `added`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ETCD")}
     machine = platform.machine()
     if machine != "x86_64":
-        # Without it etcd 3.4 refuses to run on arm64; later ones do not mind.
+        # etcd 3.4 does not run on arm64 without it.
         environment["ETCD_UNSUPPORTED_ARCH"] = _GO_ARCHITECTURES.get(machine, machine)
     return {**environment, **added}
 
@@ -24,10 +24,10 @@ def program_environment(added: Mapping[str, str]) -> dict[str, str]:
 def etcdctl_environment(
     environment: Mapping[str, str], flags: Mapping[str, str | None], args: Sequence[str]
 ) -> dict[str, str]:
-    """An environment that sets flags of etcdctl, but for those that `args` set themselves.
+    """Return an environment that sets flags of etcdctl, except those that `args` set.
 
-    etcdctl refuses a flag that is in both. Not all as flags, for a password that is in the
-    environment is seen by nobody who lists processes.
+    etcdctl refuses a flag that is in both. The environment is used because a list of
+    processes shows flags, and so a password among them.
     """
     flagged = {arg[2:].partition("=")[0] for arg in args if arg.startswith("--")}
     variables = {

@@ -1,17 +1,15 @@
-"""The parent of one etcd process, which outlives the test run by as long as it takes to clean up.
+"""The parent of one etcd process; it outlives the test run until it has cleaned up.
 
 Run as `python -I -S _guard.py DIRECTORY PARENT_PID`, with pipes on stdin and stdout. It imports
-nothing from the package and as little as it can from the library: it stands between every test
-and its server. Commands on stdin are frames, four bytes of length (big-endian) and fields joined
-by NUL:
+nothing from the package and little from the standard library, because each server waits for its
+start. Commands on stdin are frames, four bytes of length (big-endian) and fields joined by NUL:
 
     run LOG CWD ARG0 ARG1 …   start the program, its output appended to LOG
     signal NUMBER             send it a signal, if it still runs
 
 Events on stdout are lines: `started PID`, `stopped PID`, `continued PID`, `exited STATUS` (negative
-for a signal). When stdin ends, which it does however the test run dies, or when the parent is no
-longer the parent (a fork of the test run may hold the pipe open), the program is killed and
-DIRECTORY removed.
+for a signal). The program is killed and DIRECTORY removed when stdin ends, which happens however
+the test run ends, and when the parent has changed (a fork of the test run may keep the pipe open).
 """
 
 from __future__ import annotations
@@ -21,18 +19,21 @@ import select
 import signal
 import sys
 
-# How often to look whether the parent is still the parent, in seconds. The end of the pipe
-# tells it at once; this is for the rare case that a fork keeps the pipe open.
-_LOOK_AT_PARENT_EVERY = 2.0
+# Seconds between checks of the parent's pid. Usually the end of the pipe comes first; the check is
+# for the rare case that a fork keeps the pipe open.
+_PARENT_CHECK_INTERVAL = 2.0
 
 _PR_SET_PDEATHSIG = 1
+
+# The signals that end the guard.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(directory: str, parent: int) -> None:
     wakeup, wakeup_writer = os.pipe()
     os.set_blocking(wakeup_writer, False)
     stopping: list[bool] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, lambda *_: stopping.append(True))
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
@@ -41,7 +42,7 @@ def main(directory: str, parent: int) -> None:
     received = b""
     try:
         while not stopping and os.getppid() == parent:
-            ready, _, _ = select.select([0, wakeup], [], [], _LOOK_AT_PARENT_EVERY)
+            ready, _, _ = select.select([0, wakeup], [], [], _PARENT_CHECK_INTERVAL)
             if wakeup in ready:
                 os.read(wakeup, 4096)
                 while child is not None:
@@ -81,15 +82,23 @@ def main(directory: str, parent: int) -> None:
 
 def run(log: bytes, cwd: bytes, argv: list[bytes]) -> int:
     guard = os.getpid()
+    # Until exec, the child has the guard's signal handlers, which would consume a signal for the
+    # program. A blocked signal stays pending until the handlers are reset.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         return child
     try:
+        signal.set_wakeup_fd(-1)
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these, and exec would hand that on.
+        for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these, and exec would keep that.
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
         if cwd:
@@ -101,7 +110,7 @@ def run(log: bytes, cwd: bytes, argv: list[bytes]) -> int:
 
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             except (ImportError, OSError, AttributeError):
-                pass  # Without it all else still holds.
+                pass  # This is an additional safeguard.
             if os.getppid() != guard:
                 os._exit(1)
         os.execv(argv[0], argv)
@@ -115,7 +124,7 @@ def tell(event: str) -> None:
     try:
         os.write(1, event.encode() + b"\n")
     except OSError:
-        pass  # Nobody listens any more; the end of stdin follows.
+        pass  # The reader has closed the pipe; the end of stdin follows.
 
 
 def remove(directory: str) -> None:
@@ -128,7 +137,7 @@ def remove(directory: str) -> None:
                     os.unlink(entry.path)
         os.rmdir(directory)
     except OSError:
-        pass  # What cannot be removed is a temporary file; there is no one to tell.
+        pass  # A leftover temporary file; there is nowhere to report it.
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""One connection through a fault proxy: two ends, and between them a flow each way.
+"""One connection through a fault proxy: two ends, and a flow in each direction.
 
-All of it is plain callbacks of the event loop; there is no task that could be left behind.
+It uses only callbacks of the event loop, so it leaves no task behind.
 """
 
 from __future__ import annotations
@@ -8,56 +8,22 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-import dataclasses
 import random
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, cast
 
+from ._faults import Direction, Faults
 from ._http2 import PREFACE, HeadersFinder
 
-__all__ = ["DIRECTIONS", "Counters", "Direction", "Faults", "Link"]
+__all__ = ["Link"]
 
-Direction: TypeAlias = Literal["to_client", "to_server"]
-DIRECTIONS: Final[tuple[Direction, Direction]] = ("to_client", "to_server")
-
-# A flow that holds more than this stops to read, and the sender feels it.
+# A flow that holds more than this stops reading, which slows the sender down.
 _HELD_AT_MOST = 1 << 20
-# The end of a stream and the reset of a connection travel in order behind the bytes.
+# The end of a stream and the reset of a connection are queued in order behind the bytes.
 _EOF: Final = "eof"
 _RESET: Final = "reset"
-
-
-@dataclasses.dataclass
-class Counters:
-    """What has gone through a proxy since it was made."""
-
-    accepted: int = 0
-    """Connections that clients have opened."""
-    open: int = 0
-    """Connections that are open now."""
-    to_server: int = 0
-    """Bytes handed on to the server."""
-    to_client: int = 0
-    """Bytes handed on to clients."""
-    dropped: int = 0
-    """Bytes thrown away, both directions together."""
-
-
-@dataclasses.dataclass
-class Faults:
-    """What a proxy does to all its connections at present; shared by all of them."""
-
-    counters: Counters
-    changed: Callable[[], None]
-    """Called after every change of the counters."""
-    holes: set[Direction] = dataclasses.field(default_factory=set)
-    drops: set[Direction] = dataclasses.field(default_factory=set)
-    delays: dict[Direction, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    allowances: dict[Direction, int] = dataclasses.field(default_factory=dict)
-    reply_killed: asyncio.Future[None] | None = None
-    """Set while the next reply is to be killed."""
 
 
 class _End(asyncio.Protocol):
@@ -66,22 +32,25 @@ class _End(asyncio.Protocol):
     def __init__(self, link: Link, direction: Direction) -> None:
         self.transport: asyncio.Transport | None = None
         self.gone = False
+        self.finished = False
+        """Whether its peer sends no more: it has sent a FIN, or is gone."""
         self.may_write = True
         self._link = link
-        # The direction in which travels what this end reads.
+        # The direction of the bytes that this end reads.
         self._direction = direction
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Not checked by its class: the transports of uvloop are no subclasses.
+        self.transport = cast(asyncio.Transport, transport)
         self._link.joined(self)
 
     def data_received(self, data: bytes) -> None:
-        self._link.flows[self._direction].feed(data)
+        self._link.received(self._direction, data)
 
     def eof_received(self) -> bool:
-        self._link.flows[self._direction].feed(_EOF)
-        return True  # Half-open is a state of its own: the other direction goes on.
+        self.finished = True
+        self._link.received(self._direction, _EOF)
+        return True  # Half-open: the other direction continues.
 
     def pause_writing(self) -> None:
         self.may_write = False
@@ -92,11 +61,11 @@ class _End(asyncio.Protocol):
         self._link.adjust()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.gone = True
+        self.gone = self.finished = True
         self._link.lost(self._direction, reset=error is not None)
 
     def abort(self, *, reset: bool) -> None:
-        """Close at once, unsent bytes thrown away; with a reset (RST) or a plain end (FIN)."""
+        """Close at once and discard unsent bytes; with a reset (RST) or a plain end (FIN)."""
         if self.transport is None or self.gone:
             return
         if reset:
@@ -106,7 +75,7 @@ class _End(asyncio.Protocol):
 
 
 class Flow:
-    """The bytes of one direction, held back, delayed, dropped or handed on."""
+    """The bytes of one direction: held, delayed, dropped or passed on."""
 
     def __init__(self, link: Link, direction: Direction) -> None:
         self._link = link
@@ -115,14 +84,14 @@ class Flow:
         self._held = 0
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
-        # No more is handed on: the target was told the end, or is gone.
+        # Nothing more is passed on: the target got the end, or is gone.
         self.ended = False
-        # Bytes are missing from the middle: the stream is of no use to the target any more.
+        # Bytes are missing in the middle: the target can no longer use the stream.
         self.torn = False
         self.allowance = link.faults.allowances.get(direction)
 
     def feed(self, item: bytes | str) -> None:
-        """Take what the source has sent."""
+        """Take bytes or an end from the source."""
         if isinstance(item, bytes):
             if self.ended or self._direction in self._link.faults.drops:
                 self.torn = True
@@ -137,16 +106,23 @@ class Flow:
         self.pump()
 
     def pump(self) -> None:
-        """Hand on what may be handed on now, and see to it that the rest follows in time."""
+        """Pass on what may be passed on now, and schedule the rest."""
         self._stop_timer()
         target = self._link.target(self._direction)
         while self._queue and not self.ended and target.transport is not None:
+            if target.transport.is_closing():
+                # A write has failed, and `connection_lost` follows in the next iteration of the
+                # loop: asyncio would log each further write.
+                self.discard()
+                break
             if self._direction in self._link.faults.holes:
                 break
             due, item = self._queue[0]
             if due > self._link.loop.time():
                 self._timer = self._link.loop.call_at(due, self.pump)
                 break
+            if self.allowance == 0:
+                break  # Stalled: neither bytes nor an end.
             if not isinstance(item, bytes):
                 self._queue.popleft()
                 self._end(reset=item == _RESET)
@@ -154,8 +130,6 @@ class Flow:
             if not target.may_write:
                 break
             part = item if self.allowance is None else item[: self.allowance]
-            if not part:
-                break  # Stalled.
             self._queue.popleft()
             if len(part) < len(item):
                 self._queue.appendleft((due, item[len(part) :]))
@@ -163,17 +137,24 @@ class Flow:
             if self.allowance is not None:
                 self.allowance -= len(part)
             target.transport.write(part)
-            self._count(moved=len(part))
+            if target.transport.is_closing():
+                self._count(dropped=len(part))
+            else:
+                self._count(moved=len(part))
         self._adjust_reading()
 
     def end(self) -> None:
-        """Tell the target the end of the stream now; what is held or follows is thrown away."""
+        """Send the target the end of the stream now; discard held and later bytes."""
         if not self.ended:
             self._end(reset=False)
 
     def discard(self) -> None:
-        """The target is gone: there is no one to hand anything on to."""
+        """End the flow because its target is gone."""
         self.ended = True
+        self.empty()
+
+    def empty(self) -> None:
+        """Discard the held bytes."""
         self._stop_timer()
         if self._held:
             self._count(dropped=self._held)
@@ -185,13 +166,13 @@ class Flow:
         if reset:
             self._link.abort(reset=True)
         else:
-            self.tell_end()
+            self.send_end()
 
-    def tell_end(self) -> None:
+    def send_end(self) -> None:
         """Send the end of the stream to a target that is connected."""
         target = self._link.target(self._direction)
         if target.transport is not None and not target.gone:
-            # It may be gone without anybody having heard of it yet (ENOTCONN).
+            # It may be gone although asyncio has not noticed yet (ENOTCONN).
             with contextlib.suppress(OSError):
                 target.transport.write_eof()
             self._link.close_if_ended()
@@ -224,7 +205,7 @@ class Flow:
 
 
 class ReplyFlow(Flow):
-    """The flow to the client, which knows where a reply begins and can kill it there."""
+    """The flow to the client, which finds the start of a reply and can kill it there."""
 
     def __init__(self, link: Link, direction: Direction) -> None:
         super().__init__(link, direction)
@@ -250,11 +231,16 @@ class ReplyFlow(Flow):
         if not self._looked:
             self._looked = True
             self._headers = HeadersFinder() if self._link.speaks_http2 else None
-        return 0 if self._headers is None else self._headers.feed(data)
+        if self._headers is None:
+            return 0
+        spared = self._link.spared
+        return next(
+            (found.offset for found in self._headers.feed(data) if found.stream > spared), None
+        )
 
 
 class RequestFlow(Flow):
-    """The flow to the server, whose first bytes tell who speaks, and which protocol."""
+    """The flow to the server, whose first bytes identify the sender and the protocol."""
 
     def __init__(self, link: Link, direction: Direction) -> None:
         super().__init__(link, direction)
@@ -266,7 +252,7 @@ class RequestFlow(Flow):
             return
         self._link.look_at_request(item)
         if self._link.choose is not None:
-            # Held back until it is known which faults are this connection's.
+            # Held until the faults for this connection are known.
             self._unread += item
             chosen = self._link.choose(self._unread)
             if chosen is None:
@@ -278,7 +264,7 @@ class RequestFlow(Flow):
 
 
 class Link:
-    """A client's connection and the server's that answers it."""
+    """A connection from a client, and the one to the server for it."""
 
     def __init__(
         self,
@@ -290,7 +276,7 @@ class Link:
         self.loop = loop
         self.faults = faults
         self.choose = choose
-        """Tells by its first bytes which faults are this link's, None while it cannot tell."""
+        """Chooses the faults of this link by its first bytes; None if they are too few."""
         self.client = _End(self, "to_server")
         self.server = _End(self, "to_client")
         self.flows: dict[Direction, Flow] = {
@@ -300,47 +286,82 @@ class Link:
         self._ended = ended
         self.over = False
         """Whether it was closed."""
+        self.forgotten = False
+        """Whether nothing ever passes again, and neither side gets an end."""
+        self.spared = 0
+        """The newest request whose reply may not be killed, as the id of its HTTP/2 stream."""
         self._preface = b""
+        self._requests = HeadersFinder()
+        self._newest_request = 0
 
     @property
     def speaks_http2(self) -> bool:
-        """Whether the client has begun as HTTP/2 has to; what is encrypted has not."""
+        """Whether the client sent the HTTP/2 preface, unencrypted."""
         return bool(self._preface) and PREFACE.startswith(self._preface)
 
     def look_at_request(self, data: bytes) -> None:
-        """Remember how the client begins."""
+        """Remember the first bytes of the client, and its newest request."""
         missing = len(PREFACE) - len(self._preface)
         if missing:
             self._preface += data[:missing]
+            data = data[missing:]
+        if data and self.speaks_http2:
+            for found in self._requests.feed(data):
+                self._newest_request = max(self._newest_request, found.stream)
+
+    def spare_replies(self) -> None:
+        """Exclude the replies to all requests so far from being killed."""
+        self.spared = self._newest_request
 
     def source(self, direction: Direction) -> _End:
-        """The end from which this direction comes."""
+        """The end that this direction comes from."""
         return self.client if direction == "to_server" else self.server
 
     def target(self, direction: Direction) -> _End:
-        """The end to which this direction goes."""
+        """The end that this direction goes to."""
         return self.server if direction == "to_server" else self.client
 
+    def received(self, direction: Direction, item: bytes | str) -> None:
+        """Take bytes of this direction, or their end."""
+        if not self.forgotten:
+            self.flows[direction].feed(item)
+        elif isinstance(item, bytes):
+            # Read anyway: the end of a peer is only noticed after its bytes.
+            self.faults.counters.dropped += len(item)
+            self.faults.changed()
+        else:
+            self.close_if_left()
+
+    def forget(self) -> None:
+        """Pass nothing on again, discard held bytes, and close neither end."""
+        self.forgotten = True
+        for flow in self.flows.values():
+            flow.empty()
+        self.adjust()
+        self.close_if_left()
+
     def joined(self, end: _End) -> None:
-        """One end is connected; what waited for it can go on."""
+        """Continue when one end is connected."""
         if self.over:
             end.abort(reset=True)
             return
         for flow in self.flows.values():
             if flow.ended:
-                flow.tell_end()  # Half-closed before there was anyone to tell.
+                flow.send_end()  # Half-closed before it was connected.
         self.adjust()
 
     def adjust(self) -> None:
-        """The faults or an end have changed: let both flows look again at what they hold."""
+        """Let both flows check their held bytes again after a change of the faults or an end."""
         for flow in self.flows.values():
             flow.pump()
 
     def lost(self, direction: Direction, *, reset: bool) -> None:
-        """The end from which this direction came is gone."""
+        """Handle the loss of the end that this direction came from."""
         back: Direction = "to_client" if direction == "to_server" else "to_server"
         self.flows[back].discard()
-        if not reset:
+        if self.forgotten:
+            self.close_if_left()
+        elif not reset:
             self.close_if_ended()
         elif self.flows[direction].ended:
             self.abort(reset=True)
@@ -348,13 +369,18 @@ class Link:
             self.flows[direction].feed(_RESET)
 
     def close_if_ended(self) -> None:
-        """Close both ends once both directions have been told their end."""
+        """Close both ends when both directions have ended."""
         if not all(flow.ended for flow in self.flows.values()):
             return
         for end in (self.client, self.server):
             if end.transport is not None and not end.gone:
                 end.transport.close()
         self._finish()
+
+    def close_if_left(self) -> None:
+        """Close the link if both sides have closed it."""
+        if all(end.transport is None or end.finished for end in (self.client, self.server)):
+            self.abort(reset=False)
 
     def abort(self, *, reset: bool) -> None:
         """Close both ends at once."""

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 
+from ._finish import limited
+
 __all__ = ["ask_health", "read_metrics"]
 
 
 async def ask_health(host: str, port: int, *, timeout: float) -> bool:
-    """Whether /health says that the member serves; an alarm for lack of space does not count."""
-    # The bare question first: etcd logs a complaint when there is no such alarm to exclude.
+    """Whether the member is healthy by /health; a NOSPACE alarm does not make it unhealthy."""
+    # First without `exclude`: etcd logs a warning if there is no such alarm to exclude.
     for path in ("/health", "/health?exclude=NOSPACE"):
         try:
             health = json.loads(await _page(host, port, path, timeout))
@@ -23,7 +25,7 @@ async def ask_health(host: str, port: int, *, timeout: float) -> bool:
 
 
 async def read_metrics(host: str, port: int, *, timeout: float) -> dict[str, float]:
-    """The value of every sample of /metrics, by its name with its labels if any."""
+    """Return the value of every sample of /metrics, by its name with its labels if any."""
     page = await _page(host, port, "/metrics", timeout)
     samples = (line.rsplit(" ", 1) for line in page.splitlines() if line[:1] not in ("#", ""))
     return {name: float(value) for name, value in samples}
@@ -31,9 +33,9 @@ async def read_metrics(host: str, port: int, *, timeout: float) -> dict[str, flo
 
 async def _page(host: str, port: int, path: str, timeout: float) -> str:
     try:
-        return await asyncio.wait_for(_get(host, port, path), timeout)
-    except asyncio.TimeoutError as error:  # another class than TimeoutError before Python 3.11
-        raise TimeoutError(f"no answer of {host}:{port} in {timeout} s") from error
+        return await limited(_get(host, port, path), timeout)
+    except TimeoutError as error:
+        raise TimeoutError(f"{host}:{port} did not answer within {timeout} s") from error
 
 
 async def _get(host: str, port: int, path: str) -> str:
@@ -49,5 +51,5 @@ async def _get(host: str, port: int, path: str) -> str:
     head, parted, body = answer.partition(b"\r\n\r\n")
     if not parted or not head.startswith(b"HTTP/"):
         raise ConnectionError(f"no HTTP answer from {host}:{port}{path}")
-    # Whatever the status: a member that is not healthy says so with 503, and why.
+    # Whatever the status: an unhealthy member answers with 503 and the reason.
     return body.decode()

@@ -1,27 +1,28 @@
-"""The links between the members of a cluster, each of which can be broken by itself."""
+"""The connections between the members of a cluster, each of which can be broken separately."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 
-from ._link import DIRECTIONS, Faults, Link
+from ._faults import DIRECTIONS, Faults
+from ._link import Link
 from .proxy import FaultProxy
 
 __all__ = ["PeerProxy"]
 
-# The header by which a member says who it is; etcd sends it on every connection that carries Raft,
-# and each of those belongs to one member (server/etcdserver/api/rafthttp).
+# The header with the sender's member ID; etcd sends it on every connection that carries Raft, and
+# each of those belongs to one member (server/etcdserver/api/rafthttp).
 _SENDER = re.compile(rb"\r\nX-Server-From: *([0-9a-f]+)", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 _HEAD_AT_MOST = 1 << 16
 
 
 class PeerProxy(FaultProxy):
-    """Stands before the peer port of one member and tells the others apart.
+    """A proxy in front of the peer port of one member that distinguishes the other members.
 
-    A proxy that could not would break too little: to send, a member waits for the other one to
-    open the connection, and falls back to one that it opens itself.
+    Without that a partition would have gaps: to send, a member waits for the other one to open
+    the connection, and falls back to one that it opens itself.
     """
 
     def __init__(self, upstream: str, *, host: str) -> None:
@@ -29,14 +30,14 @@ class PeerProxy(FaultProxy):
         self._by_sender: dict[bytes, Faults] = {}
 
     def open(self) -> None:
-        """Listen, on the loop that runs."""
+        """Listen, on the running event loop."""
         self._begin()
 
     def part_from(self, senders: set[str], *, everyone: bool) -> None:
-        """Be a black hole for the members of these ids in hexadecimal, and for no other.
+        """Be a black hole for the members with these IDs in hexadecimal, and for no other.
 
-        `everyone` says that those are all the others: then also what does not say who it is,
-        like etcd's probing of its peers, is kept off.
+        `everyone` means that those are all other members: then connections without an ID are
+        blocked as well, such as those of etcd's peer probes.
         """
         for sender in senders:
             self._faults_of(sender.encode())
@@ -50,7 +51,7 @@ class PeerProxy(FaultProxy):
         return self._by_sender.setdefault(sender, Faults(self.counters, self._changed))
 
     def _make_link(self, loop: asyncio.AbstractEventLoop) -> Link:
-        return Link(loop, self._faults, self._forget, self._choose)
+        return Link(loop, self._faults, self._ended, self._choose)
 
     def _choose(self, head: bytes) -> Faults | None:
         end = head.find(_HEAD_END)

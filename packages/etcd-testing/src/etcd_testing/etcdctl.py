@@ -1,4 +1,4 @@
-"""The real etcdctl, as a second client beside the one under test."""
+"""Runs the real etcdctl, as a second client beside the one under test."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
+from ._finish import finish, limited
+from ._non_copyable import NonCopyable
 from ._process import GuardedProcess
 from .errors import EtcdctlError, EtcdTestingError
 
@@ -28,6 +29,15 @@ async def run_etcdctl(
     timeout: float,
 ) -> str:
     """Run a command of etcdctl to its end; see `EtcdServer.etcdctl`."""
+    try:
+        return await limited(_run(program, args, env, stdin), timeout)
+    except TimeoutError as error:
+        raise TimeoutError(f"`{_line(args)}` did not end within {timeout} s") from error
+
+
+async def _run(
+    program: Path, args: Sequence[str], env: Mapping[str, str], stdin: str | None
+) -> str:
     process = await asyncio.create_subprocess_exec(
         str(program),
         *args,
@@ -38,9 +48,7 @@ async def run_etcdctl(
     )
     given = None if stdin is None else stdin.encode()
     try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(given), timeout)
-    except asyncio.TimeoutError as error:  # another class than TimeoutError before Python 3.11
-        raise TimeoutError(f"`{_line(args)}` did not end in {timeout} s") from error
+        stdout, stderr = await process.communicate(given)
     finally:
         if process.returncode is None:
             process.kill()
@@ -55,12 +63,11 @@ async def run_etcdctl(
     return stdout.decode()
 
 
-class EtcdctlSession:
-    """An etcdctl that runs as long as its `async with`.
+class EtcdctlSession(NonCopyable):
+    """An etcdctl that runs during its `async with`; it never outlives this process.
 
-    Like a server it never outlives this process.
-    At the end of the block it is stopped by SIGINT, as from a keyboard, so that `etcdctl lock`
-    gives its lock up; by SIGKILL after ten seconds.
+    At the end of the block it is stopped by SIGINT, so that `etcdctl lock` releases its lock;
+    after ten seconds by SIGKILL.
     """
 
     def __init__(self, program: Path, args: Sequence[str], *, env: Mapping[str, str]) -> None:
@@ -70,36 +77,40 @@ class EtcdctlSession:
         self._process: GuardedProcess | None = None
         self._lines_read = 0
 
+    def __repr__(self) -> str:
+        # Without the command, which may have a password.
+        return f"<EtcdctlSession {'running' if self._process and self.running else 'not running'}>"
+
     @property
     def pid(self) -> int | None:
-        """The process id, None while it does not run."""
+        """The process ID; None if it is not running."""
         return self._started.pid if self._started.running else None
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is running."""
         return self._started.running
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, negative for a signal; None before that."""
+        """Its exit status, negative for a signal; None before that."""
         return None if self._started.running else self._started.returncode
 
     def output(self) -> str:
-        """All that it has printed so far, stdout and stderr together."""
+        """Return its output so far, stdout and stderr together."""
         try:
             return self._output_path.read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
     async def line(self, *, timeout: float = 10.0) -> str:
-        """Its next whole line of output, without the line break.
+        """Wait for its next whole line of output; return it without the line break.
 
-        Raises `EtcdctlError` when it ends without one, TimeoutError after `timeout` seconds.
+        Raises `EtcdctlError` if it ends without one, TimeoutError after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
-            # In this order: what it printed before it ended is not missed.
+            # In this order, so that output before its end is not missed.
             running = self.running
             *whole, _ = self.output().split("\n")
             if len(whole) > self._lines_read:
@@ -108,18 +119,20 @@ class EtcdctlSession:
             if not running:
                 raise self._ended_error()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"`{_line(self._command[1:])}` printed no line in {timeout} s")
+                raise TimeoutError(
+                    f"`{_line(self._command[1:])}` printed no line within {timeout} s"
+                )
             await asyncio.sleep(_PAUSE)
 
     async def ended(self, *, timeout: float = 10.0) -> int:
-        """Wait for it to end by itself; its status. Raises TimeoutError after `timeout` seconds."""
+        """Wait for its end; return the exit status. Raises TimeoutError after `timeout` s."""
         if not await self._started.ended(timeout):
-            raise TimeoutError(f"`{_line(self._command[1:])}` did not end in {timeout} s")
+            raise TimeoutError(f"`{_line(self._command[1:])}` did not end within {timeout} s")
         assert self._started.returncode is not None
         return self._started.returncode
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal; nothing happens when it has ended."""
+        """Send it a signal; does nothing if it has ended."""
         self._started.signal(number)
 
     async def __aenter__(self) -> EtcdctlSession:
@@ -130,12 +143,10 @@ class EtcdctlSession:
         self._process.run(self._command, log=self._output_path)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await finish(self._leave(), error)
+
+    async def _leave(self) -> None:
         try:
             if self.running:
                 self._started.signal(signal.SIGINT)
@@ -146,7 +157,7 @@ class EtcdctlSession:
     @property
     def _started(self) -> GuardedProcess:
         if self._process is None:
-            raise EtcdTestingError("this session was not started; say `async with`")
+            raise EtcdTestingError("this session was not started; use `async with`")
         return self._process
 
     @property
@@ -165,6 +176,6 @@ class EtcdctlSession:
 
 
 def _line(args: Sequence[str]) -> str:
-    # The words of a command that adds or changes a user hold its password.
+    # The arguments of a command that adds or changes a user contain its password.
     shown = [*args[:2], "…"] if args and args[0] == "user" else args
     return "etcdctl " + shlex.join(shown)

@@ -1,18 +1,32 @@
-"""The options of a server, for what makes servers of them."""
+"""The options of `EtcdServer` as a type."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from .tls import TLSFiles
 
-__all__ = ["ServerOptions"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+else:
+    try:
+        from typing import Unpack
+    except ImportError:  # Python 3.10
+
+        class Unpack:
+            """Lets `typing.get_type_hints` evaluate `Unpack[ServerOptions]`, to its argument."""
+
+            def __class_getitem__(cls, options: type) -> type:
+                return options
+
+
+__all__ = ["ServerOptions", "Unpack"]
 
 
 class ServerOptions(TypedDict, total=False):
-    """The options of an `EtcdServer` but its name, for what makes servers."""
+    """The options of an `EtcdServer` except its name, for functions that make servers."""
 
     host: str
     client_port: int

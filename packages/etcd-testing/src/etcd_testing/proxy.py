@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do."""
+"""A TCP proxy that simulates the faults of networks."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from types import TracebackType
 
-from ._link import DIRECTIONS, Counters, Direction, Faults, Link
+from ._faults import DIRECTIONS, Counters, Direction, Faults
+from ._finish import finish, limited
+from ._link import Link
 from ._ports import ReservedPort
+from ._running import Running
 from .errors import EtcdTestingError
 
 __all__ = ["Counters", "Direction", "FaultProxy"]
 
 _BACKLOG = 128
+# Seconds until connections are accepted again after that failed, as in asyncio's own servers.
+_ACCEPT_AGAIN_AFTER = 1.0
 
 
-class FaultProxy:
-    """Stands before `upstream` ("host:port") and passes everything on, until told otherwise.
+class FaultProxy(Running):
+    """A proxy to `upstream` ("host:port") that passes everything on, except for its faults.
 
-    Used by `async with`, or by `start` and `close`, on the caller's event loop. All faults are
-    plain methods, in effect when they return. Some are of the moment: `cut`, `reset`,
-    `half_close`. The others last until `heal`, add up, and hold for the connections there are
-    as well as for new ones; `direction` restricts some of them to one way, None means both.
-    The bytes are never looked into but to find a reply, see `kill_next_reply`.
+    Used by `async with`, or by `start` and `close`, on the caller's event loop. Faults are plain
+    methods that take effect before they return. Some are immediate: `cut`, `reset`, `half_close`,
+    `forget`. The others last until `heal`, can be combined, and apply to existing and new
+    connections; `direction` restricts some of them to one direction, None means both. The proxy
+    parses bytes only to find a reply, see `kill_next_reply`.
     """
 
     def __init__(self, upstream: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.upstream = upstream
-        """Where new connections go, "host:port"; may be changed at any time."""
+        """The target of new connections, "host:port"; may be changed at any time."""
         _split(upstream)
         self.counters = Counters()
         """The connections and bytes so far."""
@@ -38,15 +42,19 @@ class FaultProxy:
         self._faults = Faults(self.counters, self._changed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: socket.socket | None = None
+        self._accept_again: asyncio.TimerHandle | None = None
         self._links: set[Link] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Future[None]] = set()
         self._healed = asyncio.Event()
         self._healed.set()
 
+    def __repr__(self) -> str:
+        return f"<FaultProxy {self.endpoint} to {self.upstream}>"
+
     @property
     def port(self) -> int:
-        """The port that it listens on; the same for its whole life."""
+        """The port that it listens on; it never changes."""
         return self._port.port
 
     @property
@@ -59,7 +67,13 @@ class FaultProxy:
         self._begin()
 
     async def close(self) -> None:
-        """Stop to listen, close all connections; idempotent."""
+        """Stop listening and close all connections; idempotent.
+
+        A cancellation is raised after that.
+        """
+        await finish(self._close())
+
+    async def _close(self) -> None:
         if self._loop is None:
             self._port.release()
             return
@@ -69,28 +83,16 @@ class FaultProxy:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         self.cut()
-        # The transports close their sockets in the loop's next round.
+        # The transports close their sockets in the next iteration of the loop.
         await asyncio.sleep(0)
         self._port.release()
         if self._faults.reply_killed is not None:
             self._faults.reply_killed.cancel()
 
-    async def __aenter__(self) -> FaultProxy:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def until(self, condition: Callable[[Counters], bool], *, timeout: float = 10.0) -> None:
-        """Wait until the counters fulfil a condition, like `lambda c: c.accepted >= 2`.
+        """Wait until the counters fulfil a condition, for example `lambda c: c.accepted >= 2`.
 
-        Raises TimeoutError, with the counters as they are, after `timeout` seconds.
+        Raises TimeoutError, with the counters in its message, after `timeout` seconds.
         """
 
         async def wait() -> None:
@@ -103,22 +105,24 @@ class FaultProxy:
                     self._waiting.discard(waiter)
 
         try:
-            await asyncio.wait_for(wait(), timeout)
-        except asyncio.TimeoutError as error:  # another class than TimeoutError before 3.11
-            raise TimeoutError(f"not so after {timeout} s: {self.counters}") from error
+            await limited(wait(), timeout)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"the condition was not fulfilled within {timeout} s: {self.counters}"
+            ) from error
 
-    # Faults of the moment.
+    # Immediate faults.
 
     def cut(self) -> int:
-        """Close all connections as a process does that ends (FIN); how many there were."""
+        """Close all connections (FIN), as when a process ends; return their number."""
         return self._abort(self._links, reset=False)
 
     def reset(self) -> int:
-        """Reset all connections (RST); how many there were."""
+        """Reset all connections (RST); return their number."""
         return self._abort(self._links, reset=True)
 
     def half_close(self, direction: Direction = "to_client") -> int:
-        """End one direction of all connections; the other goes on. How many there were."""
+        """End one direction of all connections, not the other; return their number."""
         _check(direction)
         links = list(self._links)
         for link in links:
@@ -128,15 +132,15 @@ class FaultProxy:
     # Faults that last until `heal`.
 
     def refuse(self) -> None:
-        """Refuse new connections (ECONNREFUSED); those that are there stay, see `cut`."""
+        """Refuse new connections (ECONNREFUSED); existing ones stay open, see `cut`."""
         self._running_loop()
         self._stop_listening()
 
     def black_hole(self, direction: Direction | None = None) -> None:
-        """Hand nothing on and tell nobody, as when packets are lost: connections are accepted
-        and stay open in silence, ends and resets are kept from the other side as well.
+        """Pass nothing on, as when packets are lost: connections are accepted and stay open, no
+        byte, FIN or RST reaches the other side.
 
-        Nothing is lost either: what is held goes on with `heal`.
+        Bytes are held, and passed on after `heal`.
         """
         self._faults.holes.update(_directions(direction))
         self._healed.clear()
@@ -144,14 +148,14 @@ class FaultProxy:
     def delay(
         self, seconds: float, *, jitter: float = 0.0, direction: Direction | None = None
     ) -> None:
-        """Hand everything on later by `seconds`, evenly spread by ± `jitter`, in order."""
+        """Delay everything by `seconds` ± `jitter`, uniformly distributed, in order."""
         if seconds < 0 or jitter < 0:
             raise ValueError(f"seconds and jitter should be 0 or more, not {seconds} and {jitter}")
         for one in _directions(direction):
             self._faults.delays[one] = (seconds, jitter)
 
     def stall_after(self, size: int, *, direction: Direction | None = None) -> None:
-        """Hand on `size` bytes more of each connection, then hold the rest, in silence."""
+        """Pass on `size` more bytes of each connection, then hold the rest."""
         if size < 0:
             raise ValueError(f"size should be 0 or more, not {size}")
         for one in _directions(direction):
@@ -160,10 +164,10 @@ class FaultProxy:
                 link.flows[one].allowance = size
 
     def freeze(self) -> int:
-        """Hand nothing more on of the connections that are there, and tell nobody, as when a
-        firewall has forgotten them; new ones are served. How many there were.
+        """Pass nothing more on for existing connections, and do not close them; new ones work.
+        Return the number of existing ones.
 
-        What is held goes on with `heal`.
+        Bytes are held, and passed on after `heal`; `forget` is the permanent form.
         """
         links = list(self._links)
         for link in links:
@@ -171,29 +175,45 @@ class FaultProxy:
                 flow.allowance = 0
         return len(links)
 
-    def drop(self, direction: Direction = "to_client") -> None:
-        """Throw away what comes in this direction: requests arrive, replies do not.
+    def forget(self) -> int:
+        """Forget the existing connections: nothing passes on them again in either direction, not
+        even a FIN or RST; new ones work. Return the number of newly forgotten ones.
 
-        `heal` resets the connections that have lost bytes: they cannot be whole again.
+        A NAT, a load balancer or a firewall does this to a connection that was idle for too long
+        or existed before its restart. `heal` does not restore them: they stay open until `cut`,
+        `reset` or `close`, or until both sides have closed them. Bytes sent on them are discarded
+        and counted as dropped.
+        """
+        links = [link for link in self._links if not link.forgotten]
+        for link in links:
+            link.forget()
+        return len(links)
+
+    def drop(self, direction: Direction = "to_client") -> None:
+        """Discard the bytes of one direction: by default, requests arrive and replies do not.
+
+        `heal` resets the connections that have lost bytes.
         """
         _check(direction)
         self._faults.drops.add(direction)
 
     def kill_next_reply(self) -> asyncio.Future[None]:
-        """Let requests through, and reset the connection as soon as a reply to one arrives.
+        """Pass requests on, and reset the connection when the next request is answered.
 
-        The reply is thrown away, whatever precedes it is handed on. It happens once; the future
-        is done when it has, and is cancelled by `heal` and `close`. In plain HTTP/2 a reply is
-        the HEADERS frame with which a server answers a call, so that settings, pings and window
-        updates do not count, nor the later messages of a stream; in all else it is any byte at
-        all, so with TLS it should be called while the connection is quiet.
+        The reply is discarded, bytes before it are passed on. It happens once; then the future
+        is done. `heal` and `close` cancel it. In plain HTTP/2 a reply is the HEADERS frame with
+        which a server answers a call that arrived at the proxy after this call; settings, pings,
+        window updates, later messages of a stream, and replies to earlier calls are not. In any
+        other protocol it is any byte, so with TLS call it while the connection is idle.
         """
         if self._faults.reply_killed is None:
+            for link in self._links:
+                link.spare_replies()
             self._faults.reply_killed = self._running_loop().create_future()
         return self._faults.reply_killed
 
     def heal(self) -> None:
-        """End all faults that last; what was held goes on, new connections are taken again."""
+        """End all lasting faults: pass on held bytes, and accept new connections."""
         faults = self._faults
         faults.holes.clear()
         faults.drops.clear()
@@ -211,15 +231,17 @@ class FaultProxy:
         if self._loop is not None and self._listener is None:
             self._listen()
 
-    # How it works.
+    # Implementation.
 
     @staticmethod
     def _is_torn(link: Link) -> bool:
-        return any(flow.torn and not flow.ended for flow in link.flows.values())
+        return not link.forgotten and any(
+            flow.torn and not flow.ended for flow in link.flows.values()
+        )
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise EtcdTestingError("this proxy was not started; say `async with` or `start()`")
+            raise EtcdTestingError("this proxy was not started; use `async with` or `start()`")
         return self._loop
 
     def _begin(self) -> None:
@@ -242,6 +264,9 @@ class FaultProxy:
         loop.add_reader(listener, self._accept, listener)
 
     def _stop_listening(self) -> None:
+        if self._accept_again is not None:
+            self._accept_again.cancel()
+            self._accept_again = None
         if self._listener is not None:
             self._running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -251,7 +276,18 @@ class FaultProxy:
         try:
             accepted, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # The client has thought better of it.
+            return  # The client has closed the connection again.
+        except OSError as error:
+            # For example, no file descriptor is left: the listener stays readable, so without a
+            # pause this would fail in a busy loop.
+            loop = self._running_loop()
+            loop.remove_reader(listener)
+            self._accept_again = loop.call_later(
+                _ACCEPT_AGAIN_AFTER, loop.add_reader, listener, self._accept, listener
+            )
+            message = f"{self.endpoint} accepts no connection"
+            loop.call_exception_handler({"message": message, "exception": error})
+            return
         accepted.setblocking(False)
         link = self._make_link(self._running_loop())
         self._links.add(link)
@@ -263,32 +299,35 @@ class FaultProxy:
         def opened(task: asyncio.Task[None]) -> None:
             self._opening.discard(task)
             if link.client.transport is None:
-                accepted.close()  # Cancelled before it had begun.
+                accepted.close()  # Cancelled before it started.
 
         task.add_done_callback(opened)
         self._changed()
 
     def _make_link(self, loop: asyncio.AbstractEventLoop) -> Link:
-        return Link(loop, self._faults, self._forget)
+        return Link(loop, self._faults, self._ended)
 
     async def _open(self, link: Link, accepted: socket.socket) -> None:
         loop = self._running_loop()
         try:
             await loop.connect_accepted_socket(lambda: link.client, accepted)
-            # A client cannot tell a black hole from a server that is slow to answer: so it stays
-            # connected, even if there is no server at all.
+            # To a client, a black hole looks like a slow server: so it stays connected, even if
+            # there is no server.
             await self._healed.wait()
-            if link.over:
+            if link.over or link.forgotten:
                 return
             host, port = _split(self.upstream)
             await loop.create_connection(lambda: link.server, host, port)
         except OSError:
-            link.abort(reset=True)
+            if link.forgotten:
+                link.close_if_left()
+            else:
+                link.abort(reset=True)
         except BaseException:
             link.abort(reset=False)
             raise
 
-    def _forget(self, link: Link) -> None:
+    def _ended(self, link: Link) -> None:
         self._links.discard(link)
         self.counters.open -= 1
         self._changed()

@@ -15,15 +15,18 @@ __all__ = ["TLSFiles"]
 
 @dataclasses.dataclass(frozen=True)
 class TLSFiles:
-    """The PEM files of a server that speaks TLS, and those that its clients need."""
+    """The PEM files of a server with TLS, and those of its clients."""
 
     ca: Path
     """The authority that signed the rest."""
     server_cert: Path
     server_key: Path
     client_cert: Path | None = None
-    """What etcdctl and a client show to a server with client certificate authentication."""
+    """The certificate of etcdctl and of a client, for client certificate authentication."""
     client_key: Path | None = None
+    proxy_cert: Path | None = None
+    """The certificate of a `GrpcProxy`; etcd's proxy needs one without a common name."""
+    proxy_key: Path | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -36,8 +39,12 @@ class TLSFiles:
             if not path.is_file():
                 raise ValueError(f"{field.name} should be a file; there is none at {str(path)!r}")
             object.__setattr__(self, field.name, path)
-        if (self.client_cert is None) != (self.client_key is None):
-            raise ValueError("client_cert and client_key should be given together or not at all")
+        for side in ("client", "proxy"):
+            given = [getattr(self, f"{side}_{part}") is not None for part in ("cert", "key")]
+            if any(given) and not all(given):
+                raise ValueError(
+                    f"{side}_cert and {side}_key should be given together or not at all"
+                )
 
     @classmethod
     def create(
@@ -47,31 +54,33 @@ class TLSFiles:
         hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1"),
         client_name: str = "etcd-testing",
     ) -> TLSFiles:
-        """Make an authority, a server certificate for `hosts` and a client certificate.
+        """Create an authority, and certificates for a server on `hosts`, a client and a proxy.
 
-        `client_name` is the common name of the client certificate, which etcd takes for the user
-        when authentication is on. Needs trustme: `pip install "etcd-testing[tls]"`.
+        `client_name` is the common name of the client certificate: the user, if authentication
+        is enabled. Needs trustme: `pip install "etcd-testing[tls]"`.
         """
         try:
             trustme = importlib.import_module("trustme")
         except ImportError as error:
             raise EtcdTestingError(
-                'certificates are made by trustme: `pip install "etcd-testing[tls]"` brings it, '
-                "or give the files of your own as TLSFiles"
+                'certificates need trustme: run `pip install "etcd-testing[tls]"`, '
+                "or pass your own files as TLSFiles"
             ) from error
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         authority = trustme.CA()
         server = authority.issue_cert(*hosts)
-        # Never without a host: Go refuses a certificate with an empty list of names.
+        # With a host, because Go refuses a certificate with an empty list of names.
         client = authority.issue_cert("localhost", common_name=client_name)
+        proxy = authority.issue_cert("localhost")
         paths = {name: directory / f"{name}.pem" for name in _PARTS}
         authority.cert_pem.write_to_path(str(paths["ca"]))
-        for side, issued in (("server", server), ("client", client)):
+        for side, issued in (("server", server), ("client", client), ("proxy", proxy)):
             chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
             paths[f"{side}_cert"].write_bytes(chain)
             issued.private_key_pem.write_to_path(str(paths[f"{side}_key"]))
         return cls(**paths)
 
 
-_PARTS = ("ca", "server_cert", "server_key", "client_cert", "client_key")
+_SIDES = ("server", "client", "proxy")
+_PARTS = ("ca", *(f"{side}_{part}" for side in _SIDES for part in ("cert", "key")))
