@@ -1,4 +1,4 @@
-"""Many responses to one request: whole, cut off early, broken, cancelled."""
+"""Downloads: complete, closed early, broken, cancelled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from channel_support import HANG, SNAPSHOT, Played, messages
+from channel_support import HANG, SNAPSHOT
 
 from etcd_channel import (
     Channel,
@@ -22,6 +22,7 @@ from etcd_channel import (
     errors,
 )
 from etcd_testing import FaultProxy
+from etcd_testing.played import PlayedEtcd, messages
 
 REQUEST = messages.SnapshotRequest()
 
@@ -36,7 +37,7 @@ class Source:
     def __init__(self) -> None:
         self.ended = asyncio.Event()
         self.never = asyncio.Event()
-        self.played = Played(streaming={SNAPSHOT: self._serve})
+        self.played = PlayedEtcd({SNAPSHOT: self._serve})
 
     async def _serve(self, request: Any, context: Any) -> AsyncIterator[Any]:
         context.add_done_callback(lambda _: self.ended.set())
@@ -46,7 +47,7 @@ class Source:
 
 
 async def drained(responses: AsyncIterator[Any]) -> tuple[list[bytes], ClientError | None]:
-    """What a download brought, and how it ended."""
+    """Return the responses of a download, and how it ended."""
     seen: list[bytes] = []
 
     async def drain() -> None:
@@ -60,7 +61,7 @@ async def drained(responses: AsyncIterator[Any]) -> tuple[list[bytes], ClientErr
     return seen, None
 
 
-async def test_a_download_comes_whole_and_in_order(etcd_endpoint: str) -> None:
+async def test_a_download_returns_all_responses_in_order(etcd_endpoint: str) -> None:
     async with Channel(etcd_endpoint) as channel:
         left, size = [], 0
         async for response in channel.download(SNAPSHOT, REQUEST):
@@ -71,7 +72,7 @@ async def test_a_download_comes_whole_and_in_order(etcd_endpoint: str) -> None:
         assert left[-1] == 0
 
 
-async def test_a_download_that_is_left_early_is_ended_on_the_server() -> None:
+async def test_a_download_that_is_closed_early_ends_on_the_server() -> None:
     source = Source()
     async with source.played as server, Channel(server.endpoint) as channel:
         async with contextlib.aclosing(channel.download(SNAPSHOT, REQUEST)) as responses:
@@ -81,7 +82,7 @@ async def test_a_download_that_is_left_early_is_ended_on_the_server() -> None:
         await asyncio.wait_for(source.ended.wait(), HANG)
 
 
-async def test_a_download_whose_task_is_cancelled_is_ended_on_the_server() -> None:
+async def test_a_download_whose_task_is_cancelled_ends_on_the_server() -> None:
     source = Source()
     begun = asyncio.Event()
 
@@ -117,14 +118,14 @@ async def test_the_timeout_holds_for_the_whole_of_a_download() -> None:
         assert type(error) is ConnectionTimeoutError
 
 
-async def test_an_endless_download_takes_no_notice_of_the_channels_timeout() -> None:
+async def test_the_timeout_of_the_channel_does_not_apply_to_an_unbounded_download() -> None:
     async def slow(request: Any, context: Any) -> AsyncIterator[Any]:
         yield blob(b"1")
         await asyncio.sleep(0.6)
         yield blob(b"2")
 
     finite: Any = Rpc(SNAPSHOT.path, SNAPSHOT.request, SNAPSHOT.response)
-    async with Played(streaming={SNAPSHOT: slow}) as server:
+    async with PlayedEtcd({SNAPSHOT: slow}) as server:
         async with Channel(server.endpoint, timeout=0.3) as channel:
             responses = [response async for response in channel.download(SNAPSHOT, REQUEST)]
             assert len(responses) == 2
@@ -132,31 +133,31 @@ async def test_an_endless_download_takes_no_notice_of_the_channels_timeout() -> 
             assert type(error) is ConnectionTimeoutError
 
 
-async def test_a_download_that_breaks_before_its_first_response_is_begun_again() -> None:
+async def test_a_download_that_breaks_before_its_first_response_is_retried() -> None:
     async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
         if server.calls[SNAPSHOT.name] < 3:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "etcdserver: leader changed")
         yield blob(b"1")
 
-    async with Played(streaming={SNAPSHOT: serve}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({SNAPSHOT: serve}) as server, Channel(server.endpoint) as channel:
         blobs = [response.blob async for response in channel.download(SNAPSHOT, REQUEST)]
         assert blobs == [b"1"]
         assert server.calls == {SNAPSHOT.name: 3}
 
 
-async def test_a_download_that_breaks_later_is_not() -> None:
+async def test_a_download_that_breaks_after_its_first_response_is_not_retried() -> None:
     async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
         yield blob(b"1")
         await context.abort(grpc.StatusCode.UNAVAILABLE, "etcdserver: server stopped")
 
-    async with Played(streaming={SNAPSHOT: serve}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({SNAPSHOT: serve}) as server, Channel(server.endpoint) as channel:
         seen, error = await drained(channel.download(SNAPSHOT, REQUEST))
         assert seen == [b"1"]
         assert type(error) is errors.ServerStoppedError
         assert server.calls == {SNAPSHOT.name: 1}
 
 
-async def test_a_connection_that_is_cut_in_the_midst_of_a_download_is_an_error() -> None:
+async def test_a_connection_that_breaks_during_a_download_is_an_error() -> None:
     source = Source()
     async with source.played as server, FaultProxy(server.endpoint) as proxy:
         async with Channel(proxy.endpoint) as channel:
@@ -168,12 +169,12 @@ async def test_a_connection_that_is_cut_in_the_midst_of_a_download_is_an_error()
                 await asyncio.wait_for(responses.__anext__(), HANG)
 
 
-async def test_a_refused_download_is_the_servers_word() -> None:
+async def test_a_refused_download_raises_the_error_of_the_server() -> None:
     async def refuse(request: Any, context: Any) -> AsyncIterator[Any]:
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
         yield
 
-    async with Played(streaming={SNAPSHOT: refuse}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({SNAPSHOT: refuse}) as server, Channel(server.endpoint) as channel:
         with pytest.raises(errors.PermissionDeniedError) as caught:
             await channel.download(SNAPSHOT, REQUEST).__anext__()
         assert caught.value.method == "Maintenance.Snapshot"
@@ -185,7 +186,7 @@ async def test_an_empty_download_has_no_responses() -> None:
         return
         yield
 
-    async with Played(streaming={SNAPSHOT: nothing}) as server:
+    async with PlayedEtcd({SNAPSHOT: nothing}) as server:
         async with Channel(server.endpoint) as channel:
             assert [response async for response in channel.download(SNAPSHOT, REQUEST)] == []
 
@@ -196,6 +197,6 @@ async def test_a_response_that_cannot_be_read_is_an_error() -> None:
     async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
         yield messages.KeyValue(key=b"\xff")
 
-    async with Played(streaming={garbled: serve}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({garbled: serve}) as server, Channel(server.endpoint) as channel:
         with pytest.raises(InternalError, match="the response cannot be read"):
             await channel.download(SNAPSHOT, REQUEST).__anext__()

@@ -9,18 +9,11 @@ from typing import Any
 
 import grpc
 import pytest
-from channel_support import (
-    HANG,
-    LEASE_GRANT,
-    PUT,
-    RANGE,
-    STATUS,
-    Played,
-    messages,
-)
+from channel_support import HANG, LEASE_GRANT, PUT, RANGE, STATUS
 
 from etcd_channel import Channel, ClientError, ConnectionFailedError, Rpc, errors
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
+from etcd_testing.played import PlayedEtcd, messages
 
 
 def put(key: bytes, value: bytes = b"v") -> Any:
@@ -32,7 +25,7 @@ def get(key: bytes) -> Any:
 
 
 async def version(endpoint: str, key: bytes) -> int:
-    """How often a key was put; asked on a connection of its own."""
+    """Return how often a key was put, read on a separate connection."""
     async with Channel(endpoint) as channel:
         response = await channel.call(RANGE, get(key))
         return int(response.kvs[0].version) if response.kvs else 0
@@ -57,7 +50,7 @@ async def members_by_id(cluster: EtcdCluster) -> dict[int, EtcdServer]:
 
 
 async def outcome(call: Awaitable[Any]) -> ClientError | None:
-    """How a call ended: by an error, or well."""
+    """Return the error with which a call ended; None if it succeeded."""
     try:
         await asyncio.wait_for(call, HANG)
     except ClientError as error:
@@ -69,7 +62,7 @@ async def outcome(call: Awaitable[Any]) -> ClientError | None:
 
 
 @pytest.mark.parametrize("end", ["kill", "stop", "pause"])
-async def test_reads_and_writes_go_on_when_the_member_in_use_goes(
+async def test_reads_and_writes_continue_when_the_member_in_use_fails(
     end: str, cluster: EtcdCluster
 ) -> None:
     members = await members_by_id(cluster)
@@ -78,7 +71,7 @@ async def test_reads_and_writes_go_on_when_the_member_in_use_goes(
             await channel.call(PUT, put(b"k", b"%d" % number))
             used = await id_in_use(channel)
             await getattr(members[used], end)()
-            # Each member has a third of the time, and it takes a part of one to elect a leader.
+            # Each member gets a third of the time; electing a leader takes a part of it.
             response = await channel.call(RANGE, get(b"k"), timeout=9)
             assert response.kvs[0].value == b"%d" % number
             assert await id_in_use(channel) != used
@@ -86,7 +79,7 @@ async def test_reads_and_writes_go_on_when_the_member_in_use_goes(
             await members[used].wait_healthy()
 
 
-async def test_a_write_goes_to_the_next_member_when_it_surely_never_left(
+async def test_a_write_that_certainly_was_not_sent_is_sent_to_the_next_member(
     cluster: EtcdCluster,
 ) -> None:
     members = await members_by_id(cluster)
@@ -105,8 +98,8 @@ async def test_a_write_goes_to_the_next_member_when_it_surely_never_left(
         assert 20 - len(unknown) <= await version(alive.endpoint, b"n") <= 20
 
 
-async def test_every_member_is_left_that_knows_of_no_leader(cluster: EtcdCluster) -> None:
-    """A member that is cut off from the others answers, and serves nobody."""
+async def test_a_member_without_a_leader_is_replaced_by_the_next_one(cluster: EtcdCluster) -> None:
+    """A member that is isolated from the others answers probes, but does not serve calls."""
     followers = await cluster.followers()
     leader = await cluster.leader()
     async with Channel(leader.endpoint) as channel:
@@ -121,7 +114,7 @@ async def test_every_member_is_left_that_knows_of_no_leader(cluster: EtcdCluster
         await channel.call(RANGE, get(b"k"), timeout=HANG)
 
 
-async def test_an_addressed_call_goes_to_that_member_and_no_other(cluster: EtcdCluster) -> None:
+async def test_a_call_with_an_endpoint_is_sent_to_that_member_only(cluster: EtcdCluster) -> None:
     async with Channel(cluster[0].endpoint) as channel:
         ids = set()
         for member in cluster.members:
@@ -137,14 +130,14 @@ async def test_an_addressed_call_goes_to_that_member_and_no_other(cluster: EtcdC
                 STATUS, messages.StatusRequest(), endpoint=cluster[2].endpoint, timeout=0.5
             )
         assert caught.value.endpoint == cluster[2].endpoint
-        # Its failure is not the others'.
+        # Its failure does not affect the other members.
         await channel.call(STATUS, messages.StatusRequest())
 
 
 # One server ----------------------------------------------------------------------------
 
 
-async def test_a_restart_shorter_than_the_connect_timeout_is_ridden_through() -> None:
+async def test_calls_survive_a_restart_shorter_than_the_connect_timeout() -> None:
     async with EtcdServer() as server:
         async with Channel(server.endpoint, connect_timeout=HANG, timeout=HANG) as channel:
             await channel.call(PUT, put(b"k"))
@@ -160,7 +153,7 @@ async def test_a_restart_shorter_than_the_connect_timeout_is_ridden_through() ->
             assert response.kvs[0].version == (3 if error is None else 2)
 
 
-async def test_a_read_whose_answer_is_lost_is_sent_again(
+async def test_a_read_whose_response_is_lost_is_sent_again(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
@@ -171,7 +164,7 @@ async def test_a_read_whose_answer_is_lost_is_sent_again(
         assert response.kvs[0].value == b"v"
 
 
-async def test_a_write_whose_answer_is_lost_was_sent_once_and_says_that_it_does_not_know(
+async def test_a_write_whose_response_is_lost_is_sent_once_and_not_definite(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
@@ -183,12 +176,12 @@ async def test_a_write_whose_answer_is_lost_was_sent_once_and_says_that_it_does_
             assert killed.done()
             assert not caught.value.definite
             assert caught.value.method == "KV.Put"
-            # A read asks whether somebody is there again, so that the next reply is the put's.
+            # A read reconnects first, so that the next reply is the put's.
             response = await channel.call(RANGE, get(key_prefix))
             assert response.kvs[0].version == count
 
 
-async def test_many_writes_whose_answers_are_lost_are_each_sent_once(
+async def test_many_writes_whose_responses_are_lost_are_each_sent_once(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
@@ -211,7 +204,7 @@ async def _all_put(endpoint: str, keys: list[bytes]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_call_that_is_unsettled_once_stays_so_whatever_follows() -> None:
+async def test_a_call_that_may_have_been_applied_is_not_definite_whatever_follows() -> None:
     """A lease grant may be sent again. That the second sending is refused says nothing of the
     first: "lease already exists" may be its echo."""
     codes = [
@@ -222,7 +215,7 @@ async def test_a_call_that_is_unsettled_once_stays_so_whatever_follows() -> None
     async def grant(request: Any, context: Any) -> Any:
         await context.abort(*codes.pop(0))
 
-    async with Played({LEASE_GRANT: grant}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({LEASE_GRANT: grant}) as server, Channel(server.endpoint) as channel:
         with pytest.raises(errors.DuplicateLeaseError) as caught:
             await channel.call(LEASE_GRANT, messages.LeaseGrantRequest(TTL=5, ID=7))
         assert not caught.value.definite
@@ -250,7 +243,7 @@ async def test_a_write_is_sent_again_only_if_it_was_not_proposed(
             await context.abort(grpc.StatusCode[code], words)
         return messages.PutResponse()
 
-    async with Played({PUT: refuse}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({PUT: refuse}) as server, Channel(server.endpoint) as channel:
         if sendings == 1:
             with pytest.raises(ClientError):
                 await channel.call(PUT, put(b"k"))
@@ -259,10 +252,10 @@ async def test_a_write_is_sent_again_only_if_it_was_not_proposed(
         assert server.calls["KV.Put"] == sendings
 
 
-async def test_a_read_leaves_time_for_the_members_that_it_has_not_asked(
+async def test_a_read_leaves_time_for_the_members_that_were_not_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that takes a call and never answers may not use up the time of all."""
+    """A member that accepts a call and never answers must not use up the whole timeout."""
     never = asyncio.Event()
 
     async def hang(request: Any, context: Any) -> Any:
@@ -271,18 +264,18 @@ async def test_a_read_leaves_time_for_the_members_that_it_has_not_asked(
     async def answer(request: Any, context: Any) -> Any:
         return messages.RangeResponse(count=7)
 
-    async with Played({RANGE: hang}) as silent, Played({RANGE: answer}) as well:
-        monkeypatch.setattr("os.urandom", bytes)  # the first is asked first
-        async with Channel([silent.endpoint, well.endpoint], timeout=1) as channel:
+    async with PlayedEtcd({RANGE: hang}) as silent, PlayedEtcd({RANGE: answer}) as well:
+        monkeypatch.setattr("os.urandom", bytes)  # the first endpoint is tried first
+        async with Channel([silent.endpoint, well.endpoint], timeout=4) as channel:
             assert (await channel.call(RANGE, get(b"k"))).count == 7
         assert silent.calls == well.calls == {"KV.Range": 1}
         never.set()
 
 
-async def test_many_calls_that_fail_together_leave_a_member_once(
+async def test_many_calls_that_fail_together_switch_to_the_next_member_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each of them takes the member for failed; but not the next one, which is well."""
+    """Each of them marks the member as failed, but not the next one, which is healthy."""
 
     async def fail(request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "etcdserver: no leader")
@@ -291,7 +284,7 @@ async def test_many_calls_that_fail_together_leave_a_member_once(
         return messages.RangeResponse(count=7)
 
     monkeypatch.setattr("os.urandom", bytes)
-    async with Played({RANGE: fail}) as ill, Played({RANGE: answer}) as well:
+    async with PlayedEtcd({RANGE: fail}) as ill, PlayedEtcd({RANGE: answer}) as well:
         async with Channel([ill.endpoint, well.endpoint]) as channel:
             calls = [channel.call(RANGE, get(b"k")) for _ in range(64)]
             for response in await asyncio.gather(*calls):
@@ -299,8 +292,8 @@ async def test_many_calls_that_fail_together_leave_a_member_once(
         assert ill.calls["KV.Range"] == well.calls["KV.Range"] == 64
 
 
-async def test_a_large_answer_comes_whole(etcd_endpoint: str, key_prefix: bytes) -> None:
-    """Beyond the 4 MiB that gRPC takes by itself."""
+async def test_a_large_response_is_received(etcd_endpoint: str, key_prefix: bytes) -> None:
+    """Larger than gRPC's default limit of 4 MiB."""
     async with Channel(etcd_endpoint) as channel:
         for number in range(6):
             await channel.call(PUT, put(key_prefix + b"%d" % number, b"x" * 1_000_000))
@@ -309,7 +302,7 @@ async def test_a_large_answer_comes_whole(etcd_endpoint: str, key_prefix: bytes)
         assert sum(len(pair.value) for pair in response.kvs) == 6_000_000
 
 
-async def test_a_request_that_is_too_large_is_refused_by_that_name(
+async def test_a_request_that_is_too_large_raises_request_too_large(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with Channel(etcd_endpoint) as channel:
@@ -320,12 +313,12 @@ async def test_a_request_that_is_too_large_is_refused_by_that_name(
         assert await version(etcd_endpoint, key_prefix) == 0
 
 
-async def test_a_write_whose_answer_was_too_large_may_have_been_applied() -> None:
+async def test_a_write_whose_response_is_too_large_may_have_been_applied() -> None:
     async def answer(request: Any, context: Any) -> Any:
         return messages.PutResponse(header={"cluster_id": 1 << 60, "member_id": 1 << 60})
 
     options = {"grpc.max_receive_message_length": 8}
-    async with Played({PUT: answer}) as server:
+    async with PlayedEtcd({PUT: answer}) as server:
         async with Channel(server.endpoint, options=options) as channel:
             with pytest.raises(errors.ResourceExhaustedError) as caught:
                 await channel.call(PUT, put(b"k"))
@@ -333,26 +326,26 @@ async def test_a_write_whose_answer_was_too_large_may_have_been_applied() -> Non
         assert not caught.value.definite
 
 
-async def test_an_answer_that_cannot_be_read_is_an_error() -> None:
+async def test_a_response_that_cannot_be_parsed_is_an_error() -> None:
     garbled: Any = Rpc(PUT.path, messages.PutRequest, messages.KeyValue)
 
     async def answer(request: Any, context: Any) -> Any:
         return messages.KeyValue(key=b"\xff")
 
-    async with Played({garbled: answer}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({garbled: answer}) as server, Channel(server.endpoint) as channel:
         with pytest.raises(errors.InternalError, match="the response cannot be read") as caught:
             await channel.call(PUT, put(b"k"))
         assert not caught.value.definite
 
 
-async def test_a_connection_that_died_without_a_word_is_replaced_though_the_member_lives(
+async def test_a_connection_that_is_lost_without_an_error_is_replaced(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with FaultProxy(etcd_endpoint) as proxy:
         async with Channel(proxy.endpoint, connect_timeout=2.0) as channel:
             await channel.call(PUT, put(key_prefix))
             assert proxy.freeze()
-            # The call under way learns nothing of it but that nobody answers.
+            # The call in flight only notices that no answer comes.
             error = await outcome(channel.call(PUT, put(key_prefix), timeout=0.5))
             assert isinstance(error, errors.ConnectionTimeoutError)
             assert error.definite is False

@@ -1,4 +1,4 @@
-"""etcd's maintenance service refuses a caller in words of its own, with no status code."""
+"""etcd's maintenance service refuses users with messages that have no status code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from etcd_channel.errors import EmptyUserNameError, PermissionDeniedError
 from etcd_testing import EtcdServer
 
 HASH = Rpc("/etcdserverpb.Maintenance/Hash", Empty, Empty, repeatable=True)
-DEFRAGMENT = Rpc("/etcdserverpb.Maintenance/Defragment", Empty, Empty, endless=True)
+DEFRAGMENT = Rpc("/etcdserverpb.Maintenance/Defragment", Empty, Empty, unbounded=True)
 
 
-async def test_who_may_not_maintain_a_member_is_told_so() -> None:
+async def test_a_user_that_may_not_maintain_a_member_gets_an_error() -> None:
     async with EtcdServer() as server:
         await server.etcdctl("user", "add", "joe:secret")
         await server.enable_auth("secret")
@@ -26,7 +26,7 @@ async def test_who_may_not_maintain_a_member_is_told_so() -> None:
                 await channel.call(DEFRAGMENT, Empty())
 
 
-async def test_a_token_that_the_member_forgot_is_renewed_for_its_maintenance() -> None:
+async def test_a_lost_token_is_renewed_for_the_maintenance_service() -> None:
     async with EtcdServer() as server:
         await server.enable_auth("secret")
         async with Channel(server.endpoint, username="root", password="secret") as channel:

@@ -1,4 +1,4 @@
-"""A password is checked without being shown, and can be another one later."""
+"""A password is checked without being shown, and can be changed later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ BROKEN = "sec\udc80ret"
     ("password", "kind", "words"),
     [
         pytest.param(b"secret", TypeError, "password must be a str, not bytes", id="bytes"),
-        pytest.param(BROKEN, ValueError, "password must be text that UTF-8 can hold", id="broken"),
+        pytest.param(
+            BROKEN, ValueError, "password must be text that UTF-8 can encode", id="broken"
+        ),
     ],
 )
 def test_a_password_that_is_refused_is_not_shown(
@@ -30,12 +32,12 @@ def test_a_password_that_is_refused_is_not_shown(
     assert "sec" not in "".join(traceback.format_exception_only(raised.value))
 
 
-def test_a_name_that_no_message_can_hold_is_refused_by_its_own_name() -> None:
-    with pytest.raises(ValueError, match="user must be text that UTF-8 can hold, not 'sec"):
+def test_a_user_name_that_utf_8_cannot_encode_is_refused() -> None:
+    with pytest.raises(ValueError, match="user must be text that UTF-8 can encode, not 'sec"):
         check_name("user", BROKEN)
 
 
-def test_a_channel_takes_another_password_for_its_user_but_not_a_user() -> None:
+def test_the_password_of_a_channel_can_be_changed_if_it_has_a_user() -> None:
     channel = Channel("localhost:1", username="alice", password="first")
     assert channel.username == "alice"
     channel.use_password("second")

@@ -1,4 +1,4 @@
-"""A channel in a process: its event loop, its forks, and what is said on stderr: nothing."""
+"""A channel in a process: its event loop, forks, and that it writes nothing to stderr."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import gc
 from typing import Any
 
 import pytest
-from channel_support import RANGE, WATCH, messages, run_program
+from channel_support import RANGE, WATCH, run_program
 
 from etcd_channel import Channel, WrongEventLoopError
+from etcd_testing.played import messages
 
 GET = messages.RangeRequest(key=b"k")
 
@@ -24,8 +25,6 @@ endpoint = sys.argv[1]
 
 async def ask(channel):
     "Returns when the server has answered: that it knows no users."
-    # In debug mode asyncio complains on stderr of what a busy machine made slow.
-    asyncio.get_running_loop().slow_callback_duration = 1000
     try:
         await channel.call(AUTHENTICATE, pb.AuthenticateRequest(name="joe", password="word"))
     except errors.AuthNotEnabledError:
@@ -36,7 +35,7 @@ async def ask(channel):
 
 
 async def strictly(source: str, endpoint: str, **env: str) -> None:
-    """Run a program as strictly as can be; it prints "done", and nothing at all on stderr."""
+    """Run a program with all warnings as errors; it must print "done" and nothing on stderr."""
     finished = await run_program(PREFACE + source, endpoint, env=env)
     assert finished.stderr == ""
     assert finished.stdout == "done\n"
@@ -46,7 +45,7 @@ async def strictly(source: str, endpoint: str, **env: str) -> None:
 # Silence -------------------------------------------------------------------------------
 
 
-async def test_a_program_that_calls_and_closes_says_nothing(etcd_endpoint: str) -> None:
+async def test_a_program_that_calls_and_closes_writes_nothing_to_stderr(etcd_endpoint: str) -> None:
     await strictly(
         """
 async def main():
@@ -61,7 +60,7 @@ print("done")
     )
 
 
-async def test_a_program_whose_calls_are_cancelled_and_closed_says_nothing(
+async def test_a_program_that_cancels_and_closes_calls_writes_nothing_to_stderr(
     etcd_endpoint: str,
 ) -> None:
     await strictly(
@@ -73,8 +72,12 @@ async def main():
     for task in tasks[::2]:
         task.cancel()
     await channel.close()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        assert isinstance(result, (asyncio.CancelledError, errors.ClientClosedError)), result
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results[::2]:
+        assert isinstance(result, asyncio.CancelledError), result
+    for result in results[1::2]:
+        # A busy machine may have had the answer before the close.
+        assert result is None or isinstance(result, errors.ClientClosedError), result
     assert len(asyncio.all_tasks()) == 1
 
 asyncio.run(main(), debug=True)
@@ -84,7 +87,7 @@ print("done")
     )
 
 
-async def test_an_outage_says_nothing_where_no_logging_was_configured(etcd_endpoint: str) -> None:
+async def test_an_outage_writes_nothing_to_stderr_without_logging(etcd_endpoint: str) -> None:
     await strictly(
         """
 from etcd_channel import Rpc
@@ -103,7 +106,7 @@ WATCH = Rpc("/etcdserverpb.Watch/Watch", pb.AuthenticateRequest, pb.Authenticate
 async def main():
     global enough
     enough = asyncio.Event()
-    channel = Channel("127.0.0.1:1", connect_timeout=0.1, on_reconnect=lambda it: 1 / 0)
+    channel = Channel("127.0.0.1:1", connect_timeout=1, on_reconnect=lambda it: 1 / 0)
     channel.stream(WATCH, Handler())
     await enough.wait()
     try:
@@ -119,8 +122,8 @@ print("done")
     )
 
 
-async def test_one_process_may_have_one_loop_after_the_other(etcd_endpoint: str) -> None:
-    """What gRPC tells of calls that were cancelled comes late; it must not hit another loop."""
+async def test_a_process_may_use_several_event_loops_in_turn(etcd_endpoint: str) -> None:
+    """gRPC reports the end of cancelled calls late; this must not raise in the next loop."""
     await strictly(
         """
 import socket
@@ -162,7 +165,7 @@ print("done")
     )
 
 
-async def test_a_channel_that_was_never_used_needs_no_closing(etcd_endpoint: str) -> None:
+async def test_a_channel_that_was_never_used_need_not_be_closed(etcd_endpoint: str) -> None:
     await strictly("Channel(endpoint)\nprint('done')\n", etcd_endpoint)
 
 
@@ -187,10 +190,10 @@ print("done")
     assert finished.stdout == "done\n"
     warned = [line for line in finished.stderr.splitlines() if "unclosed" in line]
     assert len(warned) == 1
-    assert f"ResourceWarning: unclosed Channel({etcd_endpoint})" in warned[0]
+    assert f"ResourceWarning: unclosed client of {etcd_endpoint}" in warned[0]
 
 
-async def test_a_channel_that_is_dropped_in_use_warns_and_does_no_more(etcd_endpoint: str) -> None:
+async def test_an_unclosed_channel_warns_when_it_is_deleted(etcd_endpoint: str) -> None:
     dropped = [Channel(etcd_endpoint)]
     await dropped[0].call(RANGE, GET)
 
@@ -198,11 +201,11 @@ async def test_a_channel_that_is_dropped_in_use_warns_and_does_no_more(etcd_endp
         dropped.clear()
         gc.collect()
 
-    with pytest.warns(ResourceWarning, match=r"unclosed Channel\(127.0.0.1:"):
+    with pytest.warns(ResourceWarning, match=r"unclosed client of 127.0.0.1:"):
         drop()
 
 
-async def test_a_channel_whose_making_failed_says_nothing_when_it_is_dropped() -> None:
+async def test_a_channel_whose_constructor_failed_does_not_warn() -> None:
     for wrong in ({"timeout": 0}, {"endpoints": "a:0"}, {"username": "u"}, {"tls": 1}):
         arguments: dict[str, Any] = wrong
         with pytest.raises((TypeError, ValueError)):
@@ -213,7 +216,7 @@ async def test_a_channel_whose_making_failed_says_nothing_when_it_is_dropped() -
 # One event loop --------------------------------------------------------------------------
 
 
-def test_another_event_loop_is_refused_to_every_use(etcd_endpoint: str) -> None:
+def test_every_use_in_another_event_loop_is_refused(etcd_endpoint: str) -> None:
     class Silent:
         def opened(self) -> list[Any]:
             return []
@@ -245,7 +248,9 @@ def test_another_event_loop_is_refused_to_every_use(etcd_endpoint: str) -> None:
     asyncio.run(second())
 
 
-async def test_a_loop_in_another_thread_can_neither_use_nor_close_it(etcd_endpoint: str) -> None:
+async def test_a_loop_in_another_thread_can_neither_use_nor_close_a_channel(
+    etcd_endpoint: str,
+) -> None:
     async def use() -> None:
         with pytest.raises(WrongEventLoopError):
             await channel.call(RANGE, GET)
@@ -260,7 +265,7 @@ async def test_a_loop_in_another_thread_can_neither_use_nor_close_it(etcd_endpoi
     assert channel.closed
 
 
-def test_what_was_closed_in_its_loop_is_closed_in_every_other(etcd_endpoint: str) -> None:
+def test_a_closed_channel_is_closed_in_every_other_loop(etcd_endpoint: str) -> None:
     async def first() -> None:
         await channel.call(RANGE, GET)
         await channel.close()
@@ -271,7 +276,7 @@ def test_what_was_closed_in_its_loop_is_closed_in_every_other(etcd_endpoint: str
     assert channel.closed
 
 
-def test_a_channel_may_be_made_where_no_loop_runs(etcd_endpoint: str) -> None:
+def test_a_channel_may_be_constructed_without_a_running_loop(etcd_endpoint: str) -> None:
     async def use() -> None:
         async with channel:
             await channel.call(RANGE, GET)
@@ -283,21 +288,20 @@ def test_a_channel_may_be_made_where_no_loop_runs(etcd_endpoint: str) -> None:
 # Forks -----------------------------------------------------------------------------------
 
 
-async def test_a_forked_child_is_refused_and_its_parent_goes_on(etcd_endpoint: str) -> None:
+async def test_a_forked_child_is_refused_and_its_parent_continues(etcd_endpoint: str) -> None:
     await strictly(
-        # gRPC itself says that it does nothing at this fork, unless it is told to be silent.
+        # gRPC's own handlers say on stderr that they do nothing at this fork.
         """
 async def refused():
     for use in (ask(channel), channel.connect(), channel.__aenter__()):
         try:
             await use
         except ClientForkedError as error:
-            assert "make a new one in the child process" in str(error)
+            assert "close every client before the fork" in str(error)
             assert error.definite
         else:
             raise AssertionError("the child's use was expected to be refused")
     await channel.close()
-    assert not channel.closed
 
 def child():
     asyncio.run(refused())
@@ -333,25 +337,20 @@ asyncio.run(main())
 print("done")
 """,
         etcd_endpoint,
-        GRPC_VERBOSITY="NONE",
+        GRPC_ENABLE_FORK_SUPPORT="0",
     )
 
 
-async def test_a_child_process_may_have_a_channel_of_its_own(etcd_endpoint: str) -> None:
-    """As a server that forks workers does: the channel is made before, and used in none."""
+async def test_a_child_process_may_use_an_unused_channel(etcd_endpoint: str) -> None:
+    """As in a server that forks workers: the channel is made before, and used in each."""
     await strictly(
         """
 import multiprocessing
 
 def work():
     async def main():
-        try:
-            await channel.connect()
-        except ClientForkedError:
-            pass
-        else:
-            raise AssertionError("the parent's channel was expected to be refused")
-        async with Channel(endpoint) as own:
+        async with channel, Channel(endpoint) as own:
+            await ask(channel)
             await ask(own)
     asyncio.run(main())
 

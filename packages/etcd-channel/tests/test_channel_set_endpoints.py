@@ -1,4 +1,4 @@
-"""Endpoints replaced while the channel is at work: nothing that goes on is cut."""
+"""`set_endpoints` replaces the endpoints without breaking calls in flight."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 import pytest
-from channel_support import HANG, PUT, SNAPSHOT, STATUS, WATCH, messages
+from channel_support import HANG, PUT, SNAPSHOT, STATUS, WATCH
 
-from etcd_channel import TLS, Channel, ClientClosedError, ClientError
+from etcd_channel import TLS, Channel, ClientClosedError, ClientError, ConnectionFailedError
+from etcd_channel._retry import CallRetry
+from etcd_channel.deadline import Deadline
+from etcd_channel.observer import Observer
 from etcd_testing import EtcdServer, FaultProxy
+from etcd_testing.played import messages
 
 
 class Two(NamedTuple):
-    """Two servers that know nothing of each other, the first behind a proxy that counts."""
+    """Two servers of separate clusters, the first one behind a proxy that counts connections."""
 
     first: EtcdServer
     proxy: FaultProxy
@@ -43,7 +47,7 @@ async def two() -> AsyncIterator[Two]:
 
 
 async def answering(channel: Channel, endpoint: str | None = None) -> int:
-    """Who answers: the id of the member."""
+    """Return the id of the member that answers."""
     response = await channel.call(STATUS, messages.StatusRequest(), endpoint=endpoint)
     member_id: int = response.header.member_id
     return member_id
@@ -77,7 +81,7 @@ async def test_the_member_in_use_stays_in_use(two: Two) -> None:
         assert two.proxy.counters.accepted == 1, "its connection was not made again"
 
 
-async def test_a_member_that_was_addressed_keeps_its_connection(two: Two) -> None:
+async def test_a_member_used_by_its_endpoint_keeps_its_connection(two: Two) -> None:
     async with Channel(two.there) as channel:
         member = await answering(channel, two.here)
         channel.set_endpoints(f"http://{two.here}")
@@ -85,7 +89,7 @@ async def test_a_member_that_was_addressed_keeps_its_connection(two: Two) -> Non
         assert two.proxy.counters.accepted == 1
 
 
-async def test_a_call_under_way_ends_where_it_began(two: Two) -> None:
+async def test_a_call_in_flight_ends_on_the_member_where_it_started(two: Two) -> None:
     async with Channel(two.here, timeout=HANG) as channel:
         await answering(channel)
         two.proxy.black_hole("to_client")
@@ -107,7 +111,7 @@ async def _arrived(server: EtcdServer) -> None:
             return
 
 
-async def test_a_download_under_way_goes_on(two: Two) -> None:
+async def test_a_download_in_flight_continues(two: Two) -> None:
     async with Channel(two.here) as channel:
         for number in range(3):
             key = b"%d" % number
@@ -124,7 +128,7 @@ async def test_a_download_under_way_goes_on(two: Two) -> None:
 
 
 class Watcher:
-    """Keeps what a stream tells, and wakes who waits for it."""
+    """Keeps the events of a stream, and wakes waiting tasks."""
 
     def __init__(self) -> None:
         self.members: list[int] = []
@@ -164,7 +168,7 @@ async def test_a_stream_moves_to_another_member(two: Two) -> None:
         await two.all_closed()
 
 
-async def test_who_looks_for_a_member_finds_a_new_one(two: Two) -> None:
+async def test_a_call_that_searches_for_a_member_uses_the_new_endpoints(two: Two) -> None:
     two.proxy.refuse()
     channel = Channel(two.here, connect_timeout=HANG)
     call = asyncio.create_task(answering(channel))
@@ -174,7 +178,7 @@ async def test_who_looks_for_a_member_finds_a_new_one(two: Two) -> None:
     await channel.close()
 
 
-async def test_closing_ends_what_still_goes_on_at_a_former_endpoint(two: Two) -> None:
+async def test_close_ends_calls_at_a_removed_endpoint(two: Two) -> None:
     channel = Channel(two.here, timeout=HANG)
     await answering(channel)
     two.proxy.black_hole("to_client")
@@ -192,12 +196,12 @@ async def test_closing_ends_what_still_goes_on_at_a_former_endpoint(two: Two) ->
     [
         ([], ValueError, "endpoints must not be empty"),
         (["localhost:port"], ValueError, "port"),
-        (["http://localhost:1"], ValueError, "without TLS"),
+        (["http://localhost:1"], ValueError, "does not use TLS"),
         ([1], TypeError, "endpoint must be a str"),
         (1, TypeError, "endpoints must be a str or a sequence"),
     ],
 )
-async def test_bad_endpoints_change_nothing(
+async def test_invalid_endpoints_change_nothing(
     endpoints: Any, error: type[Exception], match: str
 ) -> None:
     channel = Channel("localhost:1", tls=TLS())
@@ -206,8 +210,26 @@ async def test_bad_endpoints_change_nothing(
     assert channel.endpoints == ("localhost:1",)
 
 
-async def test_a_closed_channel_takes_no_endpoints() -> None:
+async def test_a_closed_channel_refuses_new_endpoints() -> None:
     channel = Channel("localhost:1")
     await channel.close()
     with pytest.raises(ClientClosedError):
         channel.set_endpoints(["localhost:2"])
+
+
+async def test_a_call_pauses_after_each_round_of_the_members_that_there_are_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    channel = Channel([f"127.0.0.1:{port}" for port in range(1, 5)])
+    pauses = 0
+
+    async def pause(seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+
+    monkeypatch.setattr(channel._pool, "pause", pause)
+    retry = CallRetry(STATUS, channel._pool, None, None, Deadline.after(None), Observer())
+    channel.set_endpoints("127.0.0.1:1")
+    for _ in range(3):
+        assert await retry.next_attempt(ConnectionFailedError("gone", definite=True), 0)
+    assert pauses == 3

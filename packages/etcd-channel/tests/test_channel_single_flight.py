@@ -1,4 +1,4 @@
-"""One piece of work for many: done once, given up by some, ended by close()."""
+"""`SingleFlight` runs work once for many callers, some of which time out or are cancelled."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 import pytest
 from channel_support import HANG
 
-from etcd_channel import ClientClosedError
-from etcd_channel._single_flight import SingleFlight
+from etcd_channel import ClientClosedError, ConnectionTimeoutError
+from etcd_channel._single_flight import SingleFlight, StillRunning
 
 
 class Work:
@@ -34,7 +34,7 @@ async def started(work: Awaitable[object], turns: int = 3) -> asyncio.Task[objec
     return task
 
 
-async def test_all_who_ask_while_it_runs_get_its_one_result() -> None:
+async def test_all_callers_while_the_work_runs_get_its_result() -> None:
     work = Work()
     flight = SingleFlight(work)
     tasks = [await started(flight.run()) for _ in range(5)]
@@ -43,7 +43,7 @@ async def test_all_who_ask_while_it_runs_get_its_one_result() -> None:
     assert await flight.run() == 2, "who asks later has it done anew"
 
 
-async def test_all_get_its_one_error_and_the_next_a_new_try() -> None:
+async def test_all_callers_get_its_error_and_the_next_caller_starts_it_again() -> None:
     work = Work()
     flight = SingleFlight(work)
     tasks = [await started(flight.run()) for _ in range(3)]
@@ -55,7 +55,7 @@ async def test_all_get_its_one_error_and_the_next_a_new_try() -> None:
     assert await flight.run() == 2
 
 
-async def test_who_has_no_more_time_leaves_it_to_the_others() -> None:
+async def test_a_caller_that_times_out_does_not_stop_the_work() -> None:
     work = Work()
     flight = SingleFlight(work)
     patient = await started(flight.run())
@@ -69,7 +69,18 @@ async def test_who_has_no_more_time_leaves_it_to_the_others() -> None:
     assert await patient == 1
 
 
-async def test_an_error_that_nobody_waits_for_any_more_is_no_news() -> None:
+async def test_a_timeout_error_of_the_work_is_not_the_timeout_of_the_caller() -> None:
+    work = Work()
+    flight = SingleFlight(work)
+    task = await started(flight.run(HANG))
+    work.error = ConnectionTimeoutError("ill")
+    work.may_end.set()
+    with pytest.raises(ConnectionTimeoutError, match="ill") as caught:
+        await task
+    assert not isinstance(caught.value, StillRunning)
+
+
+async def test_an_error_without_a_waiting_caller_is_not_reported() -> None:
     work = Work()
     flight = SingleFlight(work)
     with pytest.raises(asyncio.TimeoutError):
@@ -79,8 +90,8 @@ async def test_an_error_that_nobody_waits_for_any_more_is_no_news() -> None:
     await asyncio.sleep(0)  # conftest's fixture fails what the loop would report
 
 
-async def test_a_cancellation_that_comes_with_the_result_is_not_lost() -> None:
-    """asyncio.wait_for() loses it before Python 3.12, and who cancelled waits for ever."""
+async def test_a_cancellation_that_arrives_with_the_result_is_not_lost() -> None:
+    """asyncio.wait_for() before Python 3.12 loses it, and the canceller waits forever."""
     work = Work()
     flight = SingleFlight(work)
     waiting = await started(flight.run())
@@ -92,7 +103,7 @@ async def test_a_cancellation_that_comes_with_the_result_is_not_lost() -> None:
     assert waiting.cancelled()
 
 
-async def test_closing_ends_it_for_all_and_for_good() -> None:
+async def test_close_ends_the_work_for_all_callers_and_prevents_another() -> None:
     work = Work()
     flight = SingleFlight(work)
     tasks = [await started(flight.run()) for _ in range(3)]
@@ -105,7 +116,7 @@ async def test_closing_ends_it_for_all_and_for_good() -> None:
     await flight.close()
 
 
-async def test_what_never_ran_can_be_closed() -> None:
+async def test_work_that_never_ran_can_be_closed() -> None:
     work = Work()
     flight = SingleFlight(work)
     await flight.close()

@@ -1,4 +1,4 @@
-"""The stream that opens itself again: after every break, until it is closed or refused."""
+"""A stream is opened again after every break, until it is closed or refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from channel_support import HANG, PUT, RANGE, WATCH, Played, messages
+from channel_support import HANG, PUT, RANGE, WATCH
 
 from etcd_channel import (
     Channel,
@@ -25,10 +25,11 @@ from etcd_channel import (
 from etcd_channel.pb import common_pb2 as pb
 from etcd_channel.rpcs import AUTHENTICATE
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
+from etcd_testing.played import PlayedEtcd, messages
 
 
 class Watcher:
-    """A handler that asks for a key's events at each opening, and keeps what it is told."""
+    """A handler that creates a watch at each opening, and records everything it is called with."""
 
     def __init__(self, key: bytes = b"k") -> None:
         self.key = key
@@ -115,7 +116,9 @@ async def test_closing_the_channel_ends_its_streams(etcd_endpoint: str) -> None:
         assert isinstance(handler.end, ClientClosedError)
 
 
-async def test_a_stream_that_is_closed_before_it_began_is_told_so(etcd_endpoint: str) -> None:
+async def test_the_handler_of_a_stream_that_is_closed_before_it_starts_gets_the_end(
+    etcd_endpoint: str,
+) -> None:
     async with Channel(etcd_endpoint) as channel:
         handler = Watcher()
         await _closed(channel.stream(WATCH, handler), handler)
@@ -135,7 +138,7 @@ async def test_a_stream_can_be_closed_at_any_moment(etcd_endpoint: str) -> None:
         await channel.close()
 
 
-async def test_who_is_told_of_the_end_learns_which_stream(etcd_endpoint: str) -> None:
+async def test_the_callback_of_the_end_gets_the_stream(etcd_endpoint: str) -> None:
     async with Channel(etcd_endpoint) as channel:
         handler = Watcher()
         told: list[object] = []
@@ -145,9 +148,9 @@ async def test_who_is_told_of_the_end_learns_which_stream(etcd_endpoint: str) ->
         assert told == [stream]
 
 
-async def test_what_is_sent_where_no_stream_is_open_is_dropped() -> None:
+async def test_a_request_is_dropped_if_the_stream_is_not_open() -> None:
     handler = Watcher()
-    channel = Channel("127.0.0.1:1", connect_timeout=0.5)
+    channel = Channel("127.0.0.1:1", connect_timeout=2)
     stream = channel.stream(WATCH, handler)
     stream.send(messages.WatchRequest(create_request={"key": b"lost"}))
     stream.reopen(InternalError("there is nothing to give up"))
@@ -178,20 +181,22 @@ async def test_a_stream_is_opened_again_after_a_break(
             assert handler.events == [b"1", b"2", b"3"]
             assert handler.openings == 4
             assert len(handler.breaks) == stream.reconnects == channel.reconnects == len(heard)
-            assert [reconnect.error for reconnect in heard] == handler.breaks
+            assert [str(reconnect.error) for reconnect in heard] == [
+                str(it) for it in handler.breaks
+            ]
             assert {reconnect.rpc for reconnect in heard} == {"Watch.Watch"}
             assert all(isinstance(error, ConnectionFailedError) for error in handler.breaks)
-            # Each time it had been well in between.
+            # Each time the stream had received something in between.
             assert [reconnect.attempt for reconnect in heard] == [1, 1, 1]
             await _closed(stream, handler)
 
 
-async def test_a_clean_end_by_the_server_is_a_break_too() -> None:
+async def test_a_stream_that_the_server_ends_with_ok_is_opened_again() -> None:
     async def once(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         await requests.__anext__()
         yield messages.WatchResponse(created=True)
 
-    async with Played(streaming={WATCH: once}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({WATCH: once}) as server, Channel(server.endpoint) as channel:
         handler = Watcher()
         channel.stream(WATCH, handler)
         await handler.until(lambda it: it.created == 3)
@@ -206,7 +211,7 @@ async def test_a_stream_follows_the_members_of_a_cluster() -> None:
         channel.stream(WATCH, handler)
         await handler.until(lambda it: it.created)
         for count in (2, 3):
-            # No quorum is needed to be served, and no majority dies at a time.
+            # Never more than a minority of the members is down at the same time.
             used = handler.responses[-1].header.member_id
             ids = {}
             for member in cluster.members:
@@ -219,7 +224,7 @@ async def test_a_stream_follows_the_members_of_a_cluster() -> None:
             await ids[used].start()
 
 
-async def test_a_stream_waits_for_a_server_that_is_down_for_long(
+async def test_a_stream_waits_for_a_server_during_a_long_outage(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="etcd_channel")
@@ -235,7 +240,7 @@ async def test_a_stream_waits_for_a_server_that_is_down_for_long(
             await handler.until(lambda it: it.created == 2)
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1, "one for an outage, not one for each attempt"
-    assert "Watch.Watch: the stream broke, opening it again" in warnings[0].getMessage()
+    assert f"{server.endpoint} is lost" in warnings[0].getMessage()
 
 
 async def test_attempts_are_counted_until_something_is_received() -> None:
@@ -248,7 +253,7 @@ async def test_attempts_are_counted_until_something_is_received() -> None:
     assert [reconnect.attempt for reconnect in heard[:3]] == [1, 2, 3]
 
 
-async def test_a_handler_may_give_up_a_stream_for_another(etcd_endpoint: str) -> None:
+async def test_a_handler_can_reopen_its_stream(etcd_endpoint: str) -> None:
     async with Channel(etcd_endpoint) as channel:
         handler = Watcher()
         stream = channel.stream(WATCH, handler)
@@ -262,7 +267,7 @@ async def test_a_handler_may_give_up_a_stream_for_another(etcd_endpoint: str) ->
         await _closed(stream, handler)
 
 
-async def test_a_stream_that_is_given_up_and_closed_at_once_is_closed(etcd_endpoint: str) -> None:
+async def test_a_stream_that_is_reopened_and_closed_at_once_is_closed(etcd_endpoint: str) -> None:
     async with Channel(etcd_endpoint) as channel:
         handler = Watcher()
         stream = channel.stream(WATCH, handler)
@@ -296,14 +301,14 @@ async def test_a_stream_that_breaks_and_is_closed_at_once_is_closed(etcd_endpoin
 # Refusals --------------------------------------------------------------------------------
 
 
-async def test_a_refusal_that_will_not_pass_ends_a_stream() -> None:
+async def test_a_permanent_refusal_ends_a_stream() -> None:
     async def refuse(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         # Before it is read, gRPC may tell the writer's failure in place of the refusal.
         await requests.__anext__()
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
         yield
 
-    async with Played(streaming={WATCH: refuse}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({WATCH: refuse}) as server, Channel(server.endpoint) as channel:
         handler = Watcher()
         stream = channel.stream(WATCH, handler)
         await handler.until(lambda it: it.end)
@@ -321,7 +326,7 @@ async def test_a_wrong_password_ends_a_stream() -> None:
             "etcdserver: authentication failed, invalid user ID or password",
         )
 
-    async with Played({AUTHENTICATE: refuse}, {WATCH: _created}) as server:
+    async with PlayedEtcd({AUTHENTICATE: refuse, WATCH: _created}) as server:
         channel = Channel(server.endpoint, username="root", password="wrong")
         handler = Watcher()
         channel.stream(WATCH, handler)
@@ -332,13 +337,13 @@ async def test_a_wrong_password_ends_a_stream() -> None:
 
 
 class Authority:
-    """A server that makes tokens, and takes each for one stream only."""
+    """A server that issues tokens, and accepts each for one stream only."""
 
     def __init__(self) -> None:
         self.made = 0
         self.seen: list[str] = []
         self.refusing = False
-        self.played = Played({AUTHENTICATE: self._make}, {WATCH: self._serve})
+        self.played = PlayedEtcd({AUTHENTICATE: self._make, WATCH: self._serve})
 
     async def _make(self, request: Any, context: Any) -> Any:
         self.made += 1
@@ -353,7 +358,7 @@ class Authority:
         yield messages.WatchResponse(created=True)
 
 
-async def test_each_opening_carries_a_fresh_token() -> None:
+async def test_each_opening_sends_a_new_token() -> None:
     authority = Authority()
     async with authority.played as server:
         channel = Channel(server.endpoint, username="root", password="secret")
@@ -364,7 +369,7 @@ async def test_each_opening_carries_a_fresh_token() -> None:
         await channel.close()
 
 
-async def test_a_server_that_refuses_every_token_it_made_ends_a_stream() -> None:
+async def test_a_server_that_refuses_every_new_token_ends_a_stream() -> None:
     authority = Authority()
     authority.refusing = True
     async with authority.played as server:
@@ -377,7 +382,7 @@ async def test_a_server_that_refuses_every_token_it_made_ends_a_stream() -> None
         await channel.close()
 
 
-async def test_a_stream_wants_a_leader_and_carries_the_metadata_that_it_was_given() -> None:
+async def test_a_stream_requires_a_leader_and_sends_its_metadata() -> None:
     seen: list[dict[str, Any]] = []
 
     async def serve(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
@@ -385,7 +390,7 @@ async def test_a_stream_wants_a_leader_and_carries_the_metadata_that_it_was_give
         await requests.__anext__()
         yield messages.WatchResponse(created=True)
 
-    async with Played(streaming={WATCH: serve}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({WATCH: serve}) as server, Channel(server.endpoint) as channel:
         handler = Watcher()
         channel.stream(WATCH, handler, metadata=[("colour", "red")])
         await handler.until(lambda it: it.created == 2)
@@ -407,7 +412,7 @@ async def test_a_handler_that_fails_ends_its_stream_and_is_logged(
         await requests.__anext__()
         yield messages.WatchResponse(created=True)
 
-    async with Played(streaming={WATCH: once}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({WATCH: once}) as server, Channel(server.endpoint) as channel:
         handler = Watcher()
         monkeypatch.setattr(handler, method, fail)
         stream = channel.stream(WATCH, handler)
@@ -448,7 +453,7 @@ async def test_a_request_that_cannot_be_sent_ends_a_stream(etcd_endpoint: str) -
         await stream.close()
 
 
-async def test_a_hook_that_fails_is_logged_and_stops_nothing(
+async def test_an_exception_of_on_reconnect_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(reconnect: Reconnect) -> None:
@@ -458,7 +463,7 @@ async def test_a_hook_that_fails_is_logged_and_stops_nothing(
         await requests.__anext__()
         yield messages.WatchResponse(created=True)
 
-    async with Played(streaming={WATCH: once}) as server:
+    async with PlayedEtcd({WATCH: once}) as server:
         async with Channel(server.endpoint, on_reconnect=fail) as channel:
             handler = Watcher()
             channel.stream(WATCH, handler)

@@ -1,5 +1,4 @@
-"""What TLS is made of: what is wrong with a certificate or a key is said at once, and no key
-material is ever shown."""
+"""The arguments of TLS: an invalid certificate or key is refused at once, and no key is shown."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> _Files:
     return _Files(tmp_path_factory.mktemp("tls"))
 
 
-def test_paths_and_bytes_are_taken(files: _Files) -> None:
+def test_paths_and_bytes_are_accepted(files: _Files) -> None:
     TLS()
     TLS(ca_cert=files.ca)
     TLS(ca_cert=str(files.ca), client_cert=files.cert, client_key=str(files.key))
@@ -72,7 +71,7 @@ def test_a_file_that_cannot_be_read_is_named(name: str, files: _Files, tmp_path:
     ],
 )
 @pytest.mark.parametrize("name", ["ca_cert", "client_cert"])
-def test_what_holds_no_certificate_is_refused(
+def test_a_file_without_a_certificate_is_refused(
     name: str, content: bytes, files: _Files, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"client_cert": files.cert, "client_key": files.key}
@@ -83,14 +82,14 @@ def test_what_holds_no_certificate_is_refused(
             TLS(**{**given, name: source})
 
 
-def test_a_key_is_no_certificate_and_a_certificate_no_key(files: _Files) -> None:
+def test_a_key_is_not_accepted_as_a_certificate_nor_the_reverse(files: _Files) -> None:
     with pytest.raises(ValueError, match=r"^ca_cert: no PEM certificate in it"):
         TLS(ca_cert=files.key)
     with pytest.raises(ValueError, match=r"^client_key: no PEM private key in it"):
         TLS(client_cert=files.cert, client_key=files.cert)
 
 
-def test_an_encrypted_key_is_refused_as_what_it_is(files: _Files) -> None:
+def test_an_encrypted_key_is_refused_as_encrypted(files: _Files) -> None:
     for head in ("ENCRYPTED PRIVATE KEY-----", "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED"):
         key = f"-----BEGIN {head}\nMIIE\n-----END {head[:20]}".encode()
         with pytest.raises(ValueError, match=r"^client_key: the private key is encrypted"):
@@ -106,12 +105,12 @@ def test_pem_text_in_a_string_is_refused_and_not_shown(files: _Files) -> None:
 
 
 @pytest.mark.parametrize("source", [1, True, ["ca.pem"], bytearray(b"x")])
-def test_what_is_neither_path_nor_bytes_is_a_type_error(source: Any) -> None:
+def test_a_source_that_is_neither_a_path_nor_bytes_is_a_type_error(source: Any) -> None:
     with pytest.raises(TypeError, match=r"^ca_cert must be a path or bytes, not "):
         TLS(ca_cert=source)
 
 
-def test_a_server_name_is_a_string_with_something_in_it() -> None:
+def test_a_server_name_must_be_a_string_that_is_not_empty() -> None:
     number: Any = 1
     with pytest.raises(ValueError, match=r"^server_name must not be empty"):
         TLS(server_name="")
@@ -119,7 +118,7 @@ def test_a_server_name_is_a_string_with_something_in_it() -> None:
         TLS(server_name=number)
 
 
-def test_the_repr_tells_what_was_given_and_no_key(files: _Files) -> None:
+def test_the_repr_names_the_arguments_and_shows_no_key(files: _Files) -> None:
     tls = TLS(
         ca_cert=files.ca,
         client_cert=files.cert,

@@ -1,4 +1,4 @@
-"""A user's token: fetched once, renewed when the server says so, and never on a timer."""
+"""The token of a user: fetched once, renewed when the server refuses it, never on a timer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 
 import grpc
 import pytest
-from channel_support import HANG, PUT, RANGE, SNAPSHOT, WATCH, Played, messages
+from channel_support import HANG, PUT, RANGE, SNAPSHOT, WATCH
 
 from etcd_channel import Channel, ClientError, ConnectionTimeoutError, errors
 from etcd_channel.pb import common_pb2 as pb
 from etcd_channel.rpcs import AUTHENTICATE
 from etcd_testing import EtcdServer
+from etcd_testing.played import PlayedEtcd, messages
 
 PASSWORD = "correct-horse-battery"
 GET = messages.RangeRequest(key=b"k")
@@ -23,7 +24,7 @@ GET = messages.RangeRequest(key=b"k")
 
 @pytest.fixture
 async def server() -> AsyncIterator[EtcdServer]:
-    """One with authentication, where joe may do everything."""
+    """A server with authentication, where the user joe has all permissions."""
     async with EtcdServer() as server:
         await _with_joe(server)
         yield server
@@ -42,7 +43,7 @@ def joe(server: EtcdServer, **other: Any) -> Channel:
 
 
 async def authentications(server: EtcdServer) -> int:
-    """How often the server was asked for a token, in its present life."""
+    """Return how often the server was asked for a token since its last start."""
     metrics = await server.metrics()
     return int(
         sum(
@@ -63,7 +64,7 @@ async def test_a_token_is_fetched_once_and_used_for_all_calls(server: EtcdServer
     assert await authentications(server) - before == 1
 
 
-async def test_many_first_calls_at_once_fetch_one_token(server: EtcdServer) -> None:
+async def test_many_concurrent_first_calls_fetch_one_token(server: EtcdServer) -> None:
     before = await authentications(server)
     channel = joe(server)
     await asyncio.gather(*(channel.call(RANGE, GET) for _ in range(64)))
@@ -71,7 +72,7 @@ async def test_many_first_calls_at_once_fetch_one_token(server: EtcdServer) -> N
     assert await authentications(server) - before == 1
 
 
-async def test_a_wrong_password_is_said_once_for_a_call_and_tried_once(server: EtcdServer) -> None:
+async def test_a_wrong_password_is_tried_once_for_a_call(server: EtcdServer) -> None:
     before = await authentications(server)
     channel = Channel(server.endpoint, username="joe", password="wrong")
     for work in (channel.call(PUT, messages.PutRequest(key=b"k")), channel.connect()):
@@ -79,7 +80,7 @@ async def test_a_wrong_password_is_said_once_for_a_call_and_tried_once(server: E
             await work
         assert caught.value.definite
     assert await authentications(server) - before == 2
-    # Nor does it get worse with many at a time.
+    # Many concurrent calls authenticate no more often.
     calls = [channel.call(RANGE, GET) for _ in range(64)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(result) for result in results} == {errors.AuthFailedError}
@@ -93,7 +94,7 @@ async def test_a_user_that_does_not_exist_is_a_failed_authentication(server: Etc
             pytest.fail("the body runs as nobody")
 
 
-async def test_nobody_is_let_in_without_a_user(server: EtcdServer) -> None:
+async def test_a_call_without_a_user_is_refused(server: EtcdServer) -> None:
     before = await authentications(server)
     async with Channel(server.endpoint) as channel:
         assert channel.username is None
@@ -103,7 +104,7 @@ async def test_nobody_is_let_in_without_a_user(server: EtcdServer) -> None:
     assert await authentications(server) == before
 
 
-async def test_a_user_without_the_permission_is_told_so(server: EtcdServer) -> None:
+async def test_a_user_without_the_permission_is_refused(server: EtcdServer) -> None:
     await server.etcdctl("user", "add", f"ann:{PASSWORD}")
     async with Channel(server.endpoint, username="ann", password=PASSWORD) as channel:
         with pytest.raises(errors.PermissionDeniedError) as caught:
@@ -118,7 +119,7 @@ async def test_a_user_on_a_server_without_authentication_is_no_error() -> None:
             asked = await authentications(server)
             await channel.call(PUT, messages.PutRequest(key=b"k"))
             assert await authentications(server) == asked == 1
-            # And when it is turned on later the user is one.
+            # If authentication is enabled later, the user is authenticated.
             await _with_joe(server)
             await channel.call(PUT, messages.PutRequest(key=b"k"))
             assert (await channel.call(RANGE, GET)).kvs[0].version == 3
@@ -127,7 +128,7 @@ async def test_a_user_on_a_server_without_authentication_is_no_error() -> None:
 # What makes a token old ----------------------------------------------------------------
 
 
-async def test_a_restart_that_forgets_all_tokens_is_not_noticed(server: EtcdServer) -> None:
+async def test_calls_survive_a_restart_that_invalidates_all_tokens(server: EtcdServer) -> None:
     async with joe(server) as channel:
         await channel.call(PUT, messages.PutRequest(key=b"k"))
         await server.restart()
@@ -136,7 +137,7 @@ async def test_a_restart_that_forgets_all_tokens_is_not_noticed(server: EtcdServ
         assert (await channel.call(RANGE, GET)).kvs[0].version == 2
 
 
-async def test_many_calls_with_a_forgotten_token_fetch_one(server: EtcdServer) -> None:
+async def test_many_calls_with_an_invalid_token_fetch_one_token(server: EtcdServer) -> None:
     async with joe(server) as channel:
         await channel.call(PUT, messages.PutRequest(key=b"k"))
         await server.restart()
@@ -170,7 +171,7 @@ async def _expiry(server: EtcdServer, channel: Channel) -> None:
         answer = pb.AuthenticateResponse.FromString(await ask(request.SerializeToString()))
         get: Raw = raw.unary_unary(RANGE.path)
         while True:
-            # Longer than the token lives: its use makes it live longer.
+            # Longer than the token's time to live, which each use extends.
             await asyncio.sleep(2.5)
             try:
                 await get(GET.SerializeToString(), metadata=(("token", answer.token),))
@@ -178,8 +179,8 @@ async def _expiry(server: EtcdServer, channel: Channel) -> None:
                 return
 
 
-async def test_a_user_that_is_added_makes_tokens_old_and_nobody_notices() -> None:
-    """JWT tokens hold the revision of the users at which they were made."""
+async def test_a_token_that_a_new_user_makes_outdated_is_renewed() -> None:
+    """A JWT token contains the revision of the users at which it was issued."""
     async with EtcdServer(auth_token="jwt") as server:
         await _with_joe(server)
         async with joe(server) as channel:
@@ -199,13 +200,13 @@ async def test_a_jwt_token_that_expires_is_renewed() -> None:
         async with joe(server) as channel:
             await channel.call(PUT, messages.PutRequest(key=b"k"))
             asked = await authentications(server)
-            await asyncio.sleep(2.5)  # its end is written in it
+            await asyncio.sleep(2.5)  # a JWT token contains its expiry
             await channel.call(PUT, messages.PutRequest(key=b"k"))
             assert await authentications(server) == asked + 1
             assert (await channel.call(RANGE, GET)).kvs[0].version == 2
 
 
-async def test_a_changed_password_is_used_once_it_is_told(server: EtcdServer) -> None:
+async def test_a_changed_password_is_used_after_use_password(server: EtcdServer) -> None:
     async with joe(server) as channel:
         await channel.call(RANGE, GET)
         await server.etcdctl("user", "passwd", "joe", "--interactive=false", stdin="staple")
@@ -215,7 +216,26 @@ async def test_a_changed_password_is_used_once_it_is_told(server: EtcdServer) ->
         await channel.call(RANGE, GET)
 
 
-def test_a_password_is_of_no_use_without_a_user() -> None:
+async def test_a_password_for_a_refusal_is_used_when_the_present_one_is_refused(
+    server: EtcdServer,
+) -> None:
+    async with joe(server) as channel:
+        channel.use_password("staple", if_refused=True)
+        await channel.call(RANGE, GET)
+        await server.etcdctl("user", "passwd", "joe", "--interactive=false", stdin="staple")
+        await channel.call(RANGE, GET)
+        # It is the present one now.
+        await server.etcdctl("user", "passwd", "joe", "--interactive=false", stdin="battery")
+        with pytest.raises(errors.AuthFailedError):
+            await channel.call(RANGE, GET)
+        channel.use_password("horse", if_refused=True)
+        with pytest.raises(errors.AuthFailedError):
+            await channel.call(RANGE, GET)
+        channel.use_password("battery")
+        await channel.call(RANGE, GET)
+
+
+def test_use_password_is_refused_without_a_user() -> None:
     with pytest.raises(ValueError, match="without username") as caught:
         Channel().use_password(PASSWORD)
     assert PASSWORD not in str(caught.value)
@@ -225,12 +245,14 @@ def test_a_password_is_of_no_use_without_a_user() -> None:
 
 
 class Authority:
-    """Makes tokens, and takes the last one only."""
+    """A server that issues tokens, and accepts only the last one."""
 
     def __init__(self) -> None:
         self.made = 0
         self.taken: set[str] = set()
-        self.played = Played({AUTHENTICATE: self._make, PUT: self._put}, {SNAPSHOT: self._snapshot})
+        self.played = PlayedEtcd(
+            {AUTHENTICATE: self._make, PUT: self._put, SNAPSHOT: self._snapshot}
+        )
 
     @property
     def authentications(self) -> int:
@@ -258,7 +280,7 @@ def user(authority: Authority) -> Channel:
     return Channel(authority.played.endpoint, username="root", password=PASSWORD)
 
 
-async def test_a_write_refused_for_its_token_is_sent_again_with_a_new_one() -> None:
+async def test_a_write_refused_because_of_its_token_is_sent_again_with_a_new_one() -> None:
     authority = Authority()
     async with authority.played, user(authority) as channel:
         await channel.call(PUT, messages.PutRequest(key=b"k"))
@@ -269,7 +291,7 @@ async def test_a_write_refused_for_its_token_is_sent_again_with_a_new_one() -> N
 
 async def test_a_call_that_is_refused_after_others_renewed_the_token_uses_theirs() -> None:
     class Slow(Authority):
-        """Answers the write "late" only after another token was made."""
+        """Answers the write "late" only after another token was issued."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -293,7 +315,7 @@ async def test_a_call_that_is_refused_after_others_renewed_the_token_uses_theirs
         assert authority.authentications == 2
 
 
-async def test_a_download_refused_for_its_token_is_begun_again_with_a_new_one() -> None:
+async def test_a_download_refused_because_of_its_token_is_retried_with_a_new_one() -> None:
     authority = Authority()
     async with authority.played, user(authority) as channel:
         authority.taken.clear()
@@ -305,7 +327,7 @@ async def test_a_download_refused_for_its_token_is_begun_again_with_a_new_one() 
         assert authority.authentications == 2
 
 
-async def test_a_server_that_refuses_the_tokens_that_it_makes_is_not_asked_for_ever() -> None:
+async def test_token_renewals_are_limited_if_the_server_refuses_every_token() -> None:
     class Liar(Authority):
         async def _make(self, request: Any, context: Any) -> Any:
             return pb.AuthenticateResponse(token="never taken")
@@ -318,27 +340,27 @@ async def test_a_server_that_refuses_the_tokens_that_it_makes_is_not_asked_for_e
         assert 2 <= authority.authentications <= 10
 
 
-async def test_a_token_that_does_not_come_is_a_timeout_within_the_call() -> None:
+async def test_a_token_request_that_is_not_answered_times_out_with_the_call() -> None:
     never = asyncio.Event()
 
     async def hang(request: Any, context: Any) -> Any:
         await never.wait()
 
-    async with Played({AUTHENTICATE: hang}) as server:
+    async with PlayedEtcd({AUTHENTICATE: hang}) as server:
         channel = Channel(server.endpoint, username="root", password=PASSWORD)
         for work in (
             channel.call(PUT, messages.PutRequest(), timeout=0.2),
             channel.download(SNAPSHOT, messages.SnapshotRequest(), timeout=0.2).__anext__(),
         ):
-            with pytest.raises(ConnectionTimeoutError, match="no token came") as caught:
+            with pytest.raises(ConnectionTimeoutError, match="no token was received") as caught:
                 await asyncio.wait_for(work, HANG)
             assert caught.value.definite
         await channel.close()
         never.set()
 
 
-async def test_an_outage_while_a_token_is_fetched_is_ridden_through() -> None:
-    """Authentication changes nothing, so it is asked for again."""
+async def test_a_token_is_fetched_in_spite_of_an_outage() -> None:
+    """Authenticate is repeatable, so it is sent again."""
     answers = [grpc.StatusCode.UNAVAILABLE, None]
 
     async def make(request: Any, context: Any) -> Any:
@@ -349,7 +371,7 @@ async def test_an_outage_while_a_token_is_fetched_is_ridden_through() -> None:
     async def put(request: Any, context: Any) -> Any:
         return messages.PutResponse()
 
-    async with Played({AUTHENTICATE: make, PUT: put}) as server:
+    async with PlayedEtcd({AUTHENTICATE: make, PUT: put}) as server:
         async with Channel(server.endpoint, username="root", password=PASSWORD) as channel:
             await channel.call(PUT, messages.PutRequest())
     assert not answers
@@ -358,7 +380,7 @@ async def test_an_outage_while_a_token_is_fetched_is_ridden_through() -> None:
 # Secrets ---------------------------------------------------------------------------------
 
 
-async def test_neither_password_nor_token_is_ever_shown(
+async def test_passwords_and_tokens_are_never_shown(
     server: EtcdServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

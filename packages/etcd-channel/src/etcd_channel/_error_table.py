@@ -1,7 +1,7 @@
-"""From what a server or the transport said to the error that is raised.
+"""Maps a status code and a message to the class of the error.
 
-The rows are etcd's own list of errors (api/v3rpc/rpctypes/error.go). A message that is
-not in it, of a newer server say, falls back to its status code.
+The table is etcd's own list of errors (api/v3rpc/rpctypes/error.go). For a message that is not in
+it, such as one of a newer server, the class is that of the status code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import grpc
 
 from etcd_channel import errors
 
-__all__ = ["BY_CODE", "BY_MESSAGE", "error_class", "error_from_words"]
+__all__ = ["BY_CODE", "BY_MESSAGE", "error_class", "error_from_message"]
 
 _Code = grpc.StatusCode
 
@@ -135,9 +135,9 @@ BY_MESSAGE: Final[dict[grpc.StatusCode, dict[str, type[errors.ClientError]]]] = 
     },
 }
 
-# What etcd 3.4 and 3.5 send beside that list, or against it: a learner's refusal with another
-# code, what their maintenance service says of who calls, a password for a user without one, the
-# words of Go itself.
+# Messages of etcd 3.4 and 3.5 that are not in that list: a refusal of a learner with another code,
+# authentication errors of the maintenance service, a password for a user that has none, and
+# messages of Go itself.
 _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = {
     (_Code.UNAVAILABLE, "etcdserver: rpc not supported for learner"): (
         errors.NotSupportedForLearnerError
@@ -149,53 +149,63 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "auth: permission denied"): errors.PermissionDeniedError,
     (_Code.UNKNOWN, "auth: revision in header is old"): errors.AuthOldRevisionError,
     (_Code.UNKNOWN, "auth: user name is empty"): errors.EmptyUserNameError,
-    # Where the server waits for others (v3lock, v3election), its word that the time is up may
-    # come before gRPC's own.
+    # While a call waits in the server (v3lock, v3election), the server may report the timeout
+    # before gRPC does in the client.
     (_Code.UNKNOWN, "context deadline exceeded"): errors.ConnectionTimeoutError,
     (_Code.UNKNOWN, "context canceled"): errors.RequestCanceledError,
+    # Sent by etcd's grpc-proxy for an RPC that it does not forward.
+    (_Code.UNKNOWN, "not implemented"): errors.UnsupportedByServerError,
 }
 
-# How a handshake ends, in the words of gRPC's versions. TSI_DATA_CORRUPTED is where TLS 1.3
-# wants another certificate of the client, or one at all: its part is over before that. Then
-# the name that the server's certificate must carry, and a key that is not the certificate's.
-_HANDSHAKE = re.compile(
+# Failed TLS handshakes, as the versions of gRPC report them. TSI_DATA_CORRUPTED means that a server
+# with TLS 1.3 refused the client's certificate, or requires one, after the client had finished its
+# part of the handshake. The others mean that the server's certificate has another name, and that a
+# key does not belong to its certificate. `re` compiles the patterns when an error needs them.
+_HANDSHAKE = (
     r"handshake (read |write )?failed|^failed to connect to all addresses\b.*\bTSI_DATA_CORRUPTED"
     r"|verification check failed|peer name .* is not in peer certificate"
-    r"|failed to create security handshaker",
-    re.IGNORECASE,
+    r"|failed to create security handshaker"
 )
-_TOO_LARGE = re.compile(r"grpc: received message larger than max|Sent message larger than max")
+# The last one is sent by etcd's grpc-proxy about a request. With the prefix "grpc: " it would be
+# sent by a server about a response.
+_TOO_LARGE = (
+    r"grpc: received message larger than max|Sent message larger than max"
+    r"|^trying to send message larger than max"
+)
 
-# A watch is refused by a text alone, without a status code.
-_BY_WORDS: Final[dict[str, tuple[grpc.StatusCode, type[errors.ClientError]]]] = {
+# By message only, because etcd refuses a watch with a message that has no status code.
+_WITHOUT_CODE: Final[dict[str, tuple[grpc.StatusCode, type[errors.ClientError]]]] = {
     words: (code, kind) for code, kinds in BY_MESSAGE.items() for words, kind in kinds.items()
 }
 
 
 def error_class(code: grpc.StatusCode, message: str) -> type[errors.ClientError]:
-    """Find the class for what a server said; `ClientError` itself for an unknown code."""
+    """Return the class for a status; `ClientError` itself for an unknown code."""
     exact = BY_MESSAGE.get(code, {}).get(message) or _UNLISTED.get((code, message))
     if exact is not None:
         return exact
-    # Some errors come bare, as when a member with too few others is to be removed.
-    if code is _Code.UNKNOWN and message in _BY_WORDS:
-        return _BY_WORDS[message][1]
-    # gRPC's own limits on a request stand before etcd's check. Not so its limits on what is
-    # received here: then the request was carried out.
-    if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
+    # Some errors arrive without their code, such as that a removal would break the quorum.
+    if code is _Code.UNKNOWN and message in _WITHOUT_CODE:
+        return _WITHOUT_CODE[message][1]
+    # gRPC's limit on the size of a request applies before etcd's. Its limit on a response is a
+    # different error, because the request was executed.
+    if code is _Code.RESOURCE_EXHAUSTED and re.search(_TOO_LARGE, message):
         return errors.RequestTooLargeError
-    if code is _Code.UNAVAILABLE and _HANDSHAKE.search(message):
+    if code is _Code.UNAVAILABLE and re.search(_HANDSHAKE, message, re.IGNORECASE):
         return errors.TLSHandshakeError
     return BY_CODE.get(code, errors.ClientError)
 
 
-def error_from_words(words: str, *, method: str | None = None) -> errors.ClientError | None:
-    """Make the error for a message of etcd that came without a status code, if it is one."""
-    # Some messages come behind a description: "rpc error: code = ... desc = etcdserver: ...".
-    found = _BY_WORDS.get(words[max(words.find("etcdserver: "), 0) :])
+def error_from_message(message: str, *, method: str | None = None) -> errors.ClientError | None:
+    """Return the error for a message that etcd sent without a status code, such as for a watch.
+
+    None if it is not a message of etcd.
+    """
+    # Some messages have a prefix: "rpc error: code = ... desc = etcdserver: ...".
+    found = _WITHOUT_CODE.get(message[max(message.find("etcdserver: "), 0) :])
     if found is None:
         return None
     code, kind = found
     if kind is errors.RevisionCompactedError:
-        return errors.RevisionCompactedError(0, words, code=code, method=method)
-    return kind(words, code=code, method=method)
+        return errors.RevisionCompactedError(0, message, code=code, method=method)
+    return kind(message, code=code, method=method)

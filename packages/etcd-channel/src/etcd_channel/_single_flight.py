@@ -1,4 +1,4 @@
-"""One piece of work that many callers wait for, done once."""
+"""`SingleFlight` runs one coroutine for many concurrent callers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from typing import Any, Generic, TypeVar
 
 from etcd_channel.errors import ClientClosedError
 
-__all__ = ["SingleFlight"]
+__all__ = ["SingleFlight", "StillRunning"]
 
 T = TypeVar("T")
 
 
-class SingleFlight(Generic[T]):
-    """Runs a coroutine once for all who ask while it runs.
+class StillRunning(asyncio.TimeoutError):
+    """The timeout of a caller ended; the work continues.
 
-    A caller that is cancelled, or has no more time, leaves the others' work alone. The task
-    is this object's: `close` cancels and awaits it, and no other is started after it.
+    A separate class, because the work itself may fail with a `TimeoutError`.
+    """
+
+
+class SingleFlight(Generic[T]):
+    """Runs a coroutine once for all callers that arrive while it is running.
+
+    A caller that is cancelled or times out does not stop it for the other callers. `close`
+    cancels it, awaits its end, and prevents that it is started again.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -26,30 +33,41 @@ class SingleFlight(Generic[T]):
         self._closed = False
 
     async def run(self, timeout: float | None = None) -> T:
-        """Join the work under way, or start it; None waits for it without limit.
+        """Start the work unless it is running, and return its result.
 
-        Raises `asyncio.TimeoutError` after `timeout` seconds, and `ClientClosedError` when
-        the work was ended by `close`.
+        Raises `StillRunning` after `timeout` seconds (None means no limit), and
+        `ClientClosedError` if `close` cancelled the work.
         """
         task = self._task
         if task is None or task.done():
             if self._closed:
-                raise ClientClosedError("the channel is closed")
+                raise ClientClosedError("the client is closed")
             task = self._task = asyncio.create_task(self._work())
-            # All who waited may be gone when it fails; that is no reason for a warning.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # Not wait_for(): before Python 3.12 it loses a cancellation that comes together
-        # with the result, and whoever cancelled waits for ever.
-        await asyncio.wait([task], timeout=timeout)
-        if not task.done():
-            raise asyncio.TimeoutError
-        if task.cancelled():
-            raise ClientClosedError("the channel was closed")
-        return task.result()
+            task.add_done_callback(self._ended)
+        try:
+            # Not wait_for(): before Python 3.12 it loses a cancellation that arrives together
+            # with the result, and the canceller waits forever.
+            await asyncio.wait([task], timeout=timeout)
+            if not task.done():
+                raise StillRunning
+            if task.cancelled():
+                raise ClientClosedError("the client was closed")
+            return task.result()
+        finally:
+            del task  # its error has a traceback that refers to this frame
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        # Dropped, so that its error is not kept longer than the callers keep it.
+        if self._task is task:
+            self._task = None
+        # Retrieved, so that asyncio does not report an error if all callers were cancelled.
+        if not task.cancelled():
+            task.exception()
 
     async def close(self) -> None:
-        """Cancel the work, if there is any, and wait for its end."""
+        """Cancel the work if it is running, and wait for its end."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])

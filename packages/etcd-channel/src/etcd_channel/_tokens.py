@@ -1,7 +1,8 @@
-"""The token of a user: fetched when first needed, renewed when the server says so."""
+"""`Tokens` fetches the token of a user when it is first needed or was refused."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from grpc import aio
@@ -9,86 +10,127 @@ from grpc import aio
 from etcd_channel._single_flight import SingleFlight
 from etcd_channel.arguments import check_name, check_password
 from etcd_channel.errors import AuthFailedError, AuthNotEnabledError
+from etcd_channel.metrics import TOKEN_RENEWALS
+from etcd_channel.observer import Observer
 from etcd_channel.pb import common_pb2 as pb
 
 __all__ = ["Tokens"]
+
+_log = logging.getLogger("etcd_channel")
 
 Metadata = tuple[tuple[str, str], ...]
 Authenticate = Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]]
 
 
 class Tokens:
-    """Keeps the metadata that calls carry: a user's token, or nothing.
+    """Holds the token of a user as the metadata of calls.
 
-    Never renewed on a timer: how long a token lives only the server knows, and a restart
-    ends it at once. `fetched` counts the answers, so that of many calls refused with one
-    old token only the first asks for a new one.
+    A token is not renewed on a timer, because only the server knows how long it is valid, and a
+    restart of the server can invalidate it.
     """
 
-    def __init__(self, username: str, password: str, authenticate: Authenticate) -> None:
+    def __init__(
+        self, username: str, password: str, authenticate: Authenticate, observer: Observer
+    ) -> None:
         self.metadata: Metadata | None = None
-        # The same in the form that gRPC would give it, at every call anew.
         self.prepared: aio.Metadata | None = None
+        """`metadata` in gRPC's own type, to which gRPC would otherwise convert it at each call."""
         self.fetched = 0
+        """The number of the present token. If many calls were refused with one old token, only
+        the first one fetches a new token."""
+        self._warned = False
         self._request = pb.AuthenticateRequest(name=username, password=password)
+        # The request with the password that is tried if the present one is refused.
+        self._if_refused: pb.AuthenticateRequest | None = None
         self._authenticate = authenticate
+        self._observer = observer
         self._fetching = SingleFlight(self._fetch)
 
     @classmethod
-    def of(cls, username: object, password: object, authenticate: Authenticate) -> Tokens | None:
-        """Check what a caller gave; return None where that is no user."""
+    def of(
+        cls, username: object, password: object, authenticate: Authenticate, observer: Observer
+    ) -> Tokens | None:
+        """Check the arguments and return the tokens of the user; None if there is no user."""
         if username is None and password is None:
             return None
         if username is None or password is None:
             given, missing = ("username", "password")
             if username is None:
                 given, missing = missing, given
-            raise ValueError(f"{given} was given without {missing}: they go together")
-        return cls(
-            check_name("username", username), check_password("password", password), authenticate
-        )
+            raise ValueError(
+                f"{given} was given without {missing}: give both username and password"
+            )
+        name = check_name("username", username)
+        return cls(name, check_password("password", password), authenticate, observer)
 
     @property
     def username(self) -> str:
         return self._request.name
 
-    def use_password(self, password: str) -> None:
-        """Authenticate with another password from now on."""
-        self._request = pb.AuthenticateRequest(name=self.username, password=password)
+    @property
+    def password(self) -> str:
+        return self._request.password
+
+    def use_password(self, password: str, *, if_refused: bool = False) -> None:
+        """Set the password for the next authentication, or for after the present one is refused."""
+        request = pb.AuthenticateRequest(name=self.username, password=password)
+        if if_refused:
+            self._if_refused = request
+        else:
+            self._request, self._if_refused = request, None
 
     async def ensure(self, timeout: float | None = None) -> None:
-        """Return when the server was asked for a token at least once.
+        """Fetch a token if none was fetched yet.
 
-        Raises `asyncio.TimeoutError` when that takes more than `timeout` seconds.
+        Raises `StillRunning` if that takes more than `timeout` seconds.
         """
         if not self.fetched:
             await self._fetching.run(timeout)
 
-    async def renew(self, seen: int, timeout: float | None = None) -> None:
-        """Return when there is a newer answer than the one that `fetched` counted as `seen`.
+    async def renew(self, token_number: int, timeout: float | None = None) -> None:
+        """Fetch a token unless one newer than `token_number` was fetched already.
 
-        Raises `asyncio.TimeoutError` when that takes more than `timeout` seconds.
+        Raises `StillRunning` if that takes more than `timeout` seconds.
         """
-        if self.fetched == seen:
+        if self.fetched == token_number:
             await self._fetching.run(timeout)
 
     async def close(self) -> None:
         await self._fetching.close()
 
     async def _fetch(self) -> None:
-        request = self._request
         try:
-            response = await self._authenticate(request)
-        except AuthFailedError:
-            # Of a password that was changed while the server looked at it, nobody need hear.
-            if request is self._request:
-                raise
-            return await self._fetch()
+            response = await self._authenticated()
         except AuthNotEnabledError:
-            # As etcd's Go client: a user on a cluster without authentication is no error,
-            # it may be enabled later. Calls are refused then, and a token is fetched.
+            # As in etcd's Go client, this is not an error. If authentication is enabled later, the
+            # server refuses calls, and a token is fetched then.
             self.metadata = self.prepared = None
+            if not self._warned:
+                self._warned = True
+                _log.warning(
+                    "authentication is not enabled on the server: the user %r and the password"
+                    " are not used",
+                    self.username,
+                )
         else:
             self.metadata = (("token", response.token),)
             self.prepared = aio.Metadata(*self.metadata)
+            if self.fetched:
+                self._observer.measure(TOKEN_RENEWALS, 1)
         self.fetched += 1
+
+    async def _authenticated(self) -> pb.AuthenticateResponse:
+        """Authenticate with the password, and with the one that may have replaced it."""
+        request = self._request
+        try:
+            return await self._authenticate(request)
+        except AuthFailedError:
+            if request is self._request and self._if_refused is None:
+                raise
+        if request is not self._request or self._if_refused is None:
+            return await self._authenticated()  # use_password() was called in the meantime
+        replacement = self._if_refused
+        response = await self._authenticate(replacement)
+        if replacement is self._if_refused:
+            self._request, self._if_refused = replacement, None
+        return response

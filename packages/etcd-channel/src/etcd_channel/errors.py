@@ -1,9 +1,12 @@
-"""Every error that a call may end in, as one tree rooted at `ClientError`.
+"""Every error that a call can raise; `ClientError` is the root of the tree.
 
-The first level follows gRPC's status codes and carries the documented names; below it
-stands one class for each error that etcd's server sends (its own list is
-api/v3rpc/rpctypes/error.go). Arguments that are refused before anything is sent raise
-`TypeError` or `ValueError` instead, and have no place here.
+Below it is a class for each of gRPC's status codes, and below these a class for each error that
+etcd's server sends (listed in its api/v3rpc/rpctypes/error.go). Invalid arguments are not part of
+the tree: they raise `TypeError` or `ValueError` before anything is sent.
+
+Timeouts are also the builtin `TimeoutError`, failed connections `ConnectionError` and denied
+permissions `PermissionError`, so an `except` clause can use either name. Although these are
+`OSError`s, they have no `errno`, because no call of the operating system failed.
 """
 
 from __future__ import annotations
@@ -92,15 +95,16 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """Any failure of a call; the root of the tree.
+    """The base class of all errors of the client.
 
-    `code` is gRPC's status code, or None where no server and no connection had a part in
-    it. `message` is what the server or the transport said, word for word. `method` names
-    the RPC as "KV.Put", `endpoint` the member that it went to; both are None when nothing
-    was sent. The gRPC error itself, if there was one, is the `__cause__`.
+    `message` is the message of the server or of gRPC, unchanged. `hint` is text that the client
+    adds to it when the error is printed, such as a probable cause; None if there is none. `code`
+    is gRPC's status code; None if neither a server nor a connection was involved. `method` is the
+    RPC, such as "KV.Put", and `endpoint` the member that it was sent to; both are None if nothing
+    was sent. gRPC's own error, if there was one, is the `__cause__`.
 
-    `definite` is True when the request surely had no effect, and False when it may have
-    been applied, now or a little later: then a write must not simply be sent again.
+    `definite` is True if the request certainly had no effect. It is False if the request may have
+    been applied or may still be applied; a write must not simply be sent again then.
     """
 
     definite: bool
@@ -120,14 +124,16 @@ class ClientError(Exception):
         self.code = code
         self.method = method
         self.endpoint = endpoint
+        self.hint: str | None = None
         self.definite = self._definite if definite is None else definite
 
     def __str__(self) -> str:
+        text = self.message if self.hint is None else f"{self.message}; {self.hint}"
         if self.method is None:
-            return self.message
+            return text
         if self.endpoint is None:
-            return f"{self.message} ({self.method})"
-        return f"{self.message} ({self.method} at {self.endpoint})"
+            return f"{text} ({self.method})"
+        return f"{text} ({self.method} at {self.endpoint})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword arguments do not survive the default pickling of an exception.
@@ -141,80 +147,85 @@ def _rebuild(kind: type[ClientError], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
-# What the client says itself ---------------------------------------------------------
+# Errors of the client itself ---------------------------------------------------------
 
 
 class ClientClosedError(ClientError):
     """The channel was closed, before the call or during it.
 
-    A call that was under way when the channel was closed may have been applied.
+    A call that was in flight may have been applied; the error is not `definite` then.
     """
 
 
 class ClientForkedError(ClientError):
-    """The channel was made in a parent process: gRPC's connections do not survive a fork."""
+    """The channel cannot be used in this process, because the process was forked.
+
+    Either this channel was opened in the parent process, or any channel was open there at the
+    fork, in which case gRPC cannot be used in this process at all. Close all channels before the
+    fork, or start processes with "spawn" or "forkserver".
+    """
 
 
 class WrongEventLoopError(ClientError):
-    """The channel belongs to another event loop: make one for each loop."""
+    """The channel was first used in another event loop; make a channel for each loop."""
 
 
 # By status code ----------------------------------------------------------------------
 
 
-class ConnectionFailedError(ClientError):
-    """No member could be reached, or the one reached could not serve (UNAVAILABLE)."""
+class ConnectionFailedError(ClientError, ConnectionError):
+    """No member could be reached, or the member could not serve the request (UNAVAILABLE)."""
 
     _definite = False
 
 
 class TLSHandshakeError(ConnectionFailedError):
-    """The connection was made, but client and server could not agree on TLS."""
+    """A connection was opened, but its TLS handshake failed."""
 
     _definite = True
 
 
-class ConnectionTimeoutError(ClientError):
-    """No answer came within the timeout (DEADLINE_EXCEEDED)."""
+class ConnectionTimeoutError(ClientError, TimeoutError):
+    """No response was received within the timeout (DEADLINE_EXCEEDED)."""
 
     _definite = False
 
 
 class InternalError(ClientError):
-    """The server or the transport broke (INTERNAL)."""
+    """The server or the transport failed (INTERNAL)."""
 
     _definite = False
 
 
 class InvalidArgumentError(ClientError):
-    """The server found the request wrong in itself (INVALID_ARGUMENT)."""
+    """The server refused an argument of the request (INVALID_ARGUMENT)."""
 
 
 class UnauthenticatedError(ClientError):
-    """The server does not know who is calling (UNAUTHENTICATED)."""
+    """The request is not authenticated: its token is missing or invalid (UNAUTHENTICATED)."""
 
 
 class PreconditionFailedError(ClientError):
-    """The state of the cluster does not allow it (FAILED_PRECONDITION)."""
+    """The state of the cluster does not permit the request (FAILED_PRECONDITION)."""
 
 
 class OutOfRangeError(ClientError):
-    """A number lies outside what the server has or takes (OUT_OF_RANGE)."""
+    """A number is outside the range that the server has or accepts (OUT_OF_RANGE)."""
 
 
 class NotFoundError(ClientError):
-    """What the request names does not exist (NOT_FOUND)."""
+    """Something that the request names, such as a lease, does not exist (NOT_FOUND)."""
 
 
 class ResourceExhaustedError(ClientError):
-    """The server or the connection is at one of its limits (RESOURCE_EXHAUSTED)."""
+    """A limit of the server or of the connection was exceeded (RESOURCE_EXHAUSTED)."""
 
-    # Also a response that was larger than the channel's options let in.
+    # It may be the size of a response, which the channel's options can limit.
     _definite = False
 
 
-class PermissionDeniedError(ClientError):
-    """The user may not do this (PERMISSION_DENIED)."""
+class PermissionDeniedError(ClientError, PermissionError):
+    """The user does not have the permission for this request (PERMISSION_DENIED)."""
 
 
 class DataLossError(ClientError):
@@ -222,40 +233,51 @@ class DataLossError(ClientError):
 
 
 class RequestCanceledError(ClientError):
-    """The server, or something between, gave the request up (CANCELLED)."""
+    """The server, or a proxy, canceled the request (CANCELLED)."""
 
     _definite = False
 
 
 class UnsupportedByServerError(ClientError):
-    """The server is too old for this call, or was built without it (UNIMPLEMENTED)."""
+    """The server does not have this RPC, usually because it is too old (UNIMPLEMENTED)."""
 
 
 # Key-value ---------------------------------------------------------------------------
 
 
 class EmptyKeyError(InvalidArgumentError):
-    """A request came without a key."""
+    """The request has no key."""
 
 
 class KeyNotFoundError(InvalidArgumentError):
-    """`ignore_value` or `ignore_lease` was asked for a key that does not exist."""
+    """`ignore_value` or `ignore_lease` was given for a key that does not exist."""
 
 
 class ValueProvidedError(InvalidArgumentError):
-    """`ignore_value` was asked for, and a value given with it."""
+    """`ignore_value` and a value were given together."""
 
 
 class LeaseProvidedError(InvalidArgumentError):
-    """`ignore_lease` was asked for, and a lease given with it."""
+    """`ignore_lease` and a lease were given together."""
 
 
 class TooManyOperationsError(InvalidArgumentError):
-    """A transaction has more operations than the server takes (`--max-txn-ops`, 128)."""
+    """A transaction has too many operations for the server (`--max-txn-ops`, default 128)."""
 
 
 class DuplicateKeyError(InvalidArgumentError):
-    """A transaction would modify one key twice."""
+    """A transaction would modify one key twice.
+
+    `key` is that key; None if the client does not know it.
+    """
+
+    key: bytes | None
+
+    def __init__(self, message: str = "", *, key: bytes | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.key = key
+        if key is not None:
+            self.hint = f"the key is {key!r}" if len(key) <= 60 else f"the key is {key[:57]!r}..."
 
 
 class InvalidSortOptionError(InvalidArgumentError):
@@ -263,43 +285,49 @@ class InvalidSortOptionError(InvalidArgumentError):
 
 
 class InvalidClientVersionError(InvalidArgumentError):
-    """The server does not take requests of this client version."""
+    """The server does not accept requests of this client version."""
 
 
 class RequestTooLargeError(InvalidArgumentError):
-    """The request is larger than the server takes (`--max-request-bytes`, 1.5 MiB)."""
+    """The request is too large for the server (`--max-request-bytes`, default 1.5 MiB)."""
 
 
 class RevisionCompactedError(OutOfRangeError):
-    """The revision asked for was compacted: its history is gone.
+    """The requested revision was compacted, so it can no longer be read or watched.
 
-    `compacted_revision` is the revision below which there is no history any more; 0 where
-    the server does not say it.
+    `compacted_revision` is the lowest revision that can still be read; 0 if it is not known.
     """
 
     compacted_revision: int
 
-    def __init__(
-        self, compacted_revision: int = 0, message: str | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, compacted_revision: int, message: str | None = None, **fields: Any) -> None:
+        names_revision = message is None
         if message is None:
-            message = f"revisions below {compacted_revision} have been compacted"
+            message = f"revision was already compacted below {compacted_revision}"
         super().__init__(message, **fields)
         self.compacted_revision = compacted_revision
+        if compacted_revision and not names_revision:
+            self.hint = f"the compacted revision is {compacted_revision}"
 
 
 class FutureRevisionError(OutOfRangeError):
-    """The revision asked for does not exist yet."""
+    """The requested revision does not exist yet."""
 
 
 class NoSpaceError(ResourceExhaustedError):
-    """The database is at its quota (`--quota-backend-bytes`): only reads and deletes go on."""
+    """The database has reached its quota (`--quota-backend-bytes`): etcd refuses puts.
 
-    _definite = True
+    Reads and deletions still work. The error is not `definite`, because etcd can apply a put that
+    it answers with this error.
+    """
+
+    # etcd checks the quota before a write is proposed and again when it is applied. The second
+    # check applies the write, and returns the same error (quotaApplierV3 in apply.go).
+    _definite = False
 
 
 class TooManyRequestsError(ResourceExhaustedError):
-    """The server is behind with what it was sent, and took no more."""
+    """The server has too many requests in progress and refused this one."""
 
     _definite = True
 
@@ -308,15 +336,15 @@ class TooManyRequestsError(ResourceExhaustedError):
 
 
 class LeaseNotFoundError(NotFoundError):
-    """The lease does not exist: never granted, expired, or revoked."""
+    """The lease does not exist: it was never granted, has expired, or was revoked."""
 
 
 class DuplicateLeaseError(PreconditionFailedError):
-    """A lease with this id exists already."""
+    """A lease with this ID already exists."""
 
 
 class LeaseTTLTooLargeError(OutOfRangeError):
-    """The server takes no time to live this long (the most is 9,000,000,000 s)."""
+    """The time to live is longer than the server accepts (at most 9,000,000,000 s)."""
 
 
 class WatchCanceledError(RequestCanceledError):
@@ -327,7 +355,7 @@ class WatchCanceledError(RequestCanceledError):
 
 
 class MemberExistsError(PreconditionFailedError):
-    """A member with this id exists already."""
+    """A member with this ID already exists."""
 
 
 class PeerURLExistsError(PreconditionFailedError):
@@ -339,15 +367,15 @@ class NotEnoughStartedMembersError(PreconditionFailedError):
 
 
 class MemberBadURLsError(InvalidArgumentError):
-    """A URL given for a member is none."""
+    """A URL of a member is not valid."""
 
 
 class MemberNotFoundError(NotFoundError):
-    """No member has this id."""
+    """No member has this ID."""
 
 
 class MemberNotLearnerError(PreconditionFailedError):
-    """Only a learner can be promoted, and this member votes already."""
+    """The member cannot be promoted, because it is a voting member and not a learner."""
 
 
 class LearnerNotReadyError(PreconditionFailedError):
@@ -355,7 +383,7 @@ class LearnerNotReadyError(PreconditionFailedError):
 
 
 class TooManyLearnersError(PreconditionFailedError):
-    """The cluster takes no further learner (`--max-learners`, 1)."""
+    """The cluster has the maximum number of learners (`--max-learners`, default 1)."""
 
 
 class ClusterIDMismatchError(PreconditionFailedError):
@@ -363,11 +391,11 @@ class ClusterIDMismatchError(PreconditionFailedError):
 
 
 class NotSupportedForLearnerError(PreconditionFailedError):
-    """The member is a learner, which serves no such call."""
+    """The member is a learner, and learners do not serve this call."""
 
 
 class NotLeaderError(PreconditionFailedError):
-    """Only the leader can do this, and the call went to another member."""
+    """Only the leader can serve this call, and it was sent to another member."""
 
 
 class BadLeaderTransfereeError(PreconditionFailedError):
@@ -375,23 +403,23 @@ class BadLeaderTransfereeError(PreconditionFailedError):
 
 
 class NotCapableError(PreconditionFailedError):
-    """The cluster is not (yet) at a version that can do this."""
+    """The version of the cluster does not support this call."""
 
 
 class WrongDowngradeVersionFormatError(InvalidArgumentError):
-    """The version to downgrade to is not written as a version."""
+    """The version to downgrade to is not a valid version."""
 
 
 class InvalidDowngradeTargetError(InvalidArgumentError):
-    """The cluster cannot be downgraded to this version, only by one minor version."""
+    """The cluster cannot be downgraded to this version, but only by one minor version."""
 
 
 class ClusterVersionUnavailableError(PreconditionFailedError):
-    """The cluster does not know its own version yet."""
+    """The version of the cluster is not determined yet."""
 
 
 class DowngradeInProcessError(PreconditionFailedError):
-    """A downgrade is going on already."""
+    """Another downgrade is in progress."""
 
 
 class NoInflightDowngradeError(PreconditionFailedError):
@@ -399,7 +427,7 @@ class NoInflightDowngradeError(PreconditionFailedError):
 
 
 class CorruptError(DataLossError):
-    """The cluster has found its members' data to differ."""
+    """The cluster has detected that the data of its members differ."""
 
 
 # Authentication ----------------------------------------------------------------------
@@ -414,31 +442,31 @@ class AuthNotEnabledError(PreconditionFailedError):
 
 
 class AuthOldRevisionError(InvalidArgumentError):
-    """Users or roles changed after the token was made."""
+    """Users or roles were changed after the token was issued."""
 
 
 class InvalidAuthTokenError(UnauthenticatedError):
-    """The token expired, or the server never made it."""
+    """The token has expired, or the server did not issue it."""
 
 
 class InvalidAuthManagementError(InvalidArgumentError):
-    """The change would lock everybody out, such as removing root while auth is enabled."""
+    """The change would lock all users out, such as deleting root while authentication is on."""
 
 
 class RootUserMissingError(PreconditionFailedError):
-    """Authentication cannot be enabled: there is no user root."""
+    """Authentication cannot be enabled, because there is no user root."""
 
 
 class RootRoleMissingError(PreconditionFailedError):
-    """Authentication cannot be enabled: the user root lacks the role root."""
+    """Authentication cannot be enabled, because the user root does not have the role root."""
 
 
 class UserExistsError(PreconditionFailedError):
-    """A user of this name exists already."""
+    """A user with this name already exists."""
 
 
 class EmptyUserNameError(InvalidArgumentError):
-    """A user name is empty; on a cluster with authentication: the call came without one."""
+    """The user name is empty, or the cluster has authentication on and the call has no user."""
 
 
 class UserNotFoundError(PreconditionFailedError):
@@ -446,7 +474,7 @@ class UserNotFoundError(PreconditionFailedError):
 
 
 class RoleExistsError(PreconditionFailedError):
-    """A role of this name exists already."""
+    """A role with this name already exists."""
 
 
 class RoleNotFoundError(PreconditionFailedError):
@@ -469,24 +497,24 @@ class PermissionNotGrantedError(PreconditionFailedError):
     """The role does not have this permission."""
 
 
-# A member that cannot serve now ------------------------------------------------------
+# Members that cannot serve at the moment ---------------------------------------------
 
 
 class NoLeaderError(ConnectionFailedError):
-    """The member knows of no leader."""
+    """The member has no leader."""
 
 
 class LeaderChangedError(ConnectionFailedError):
-    """The leader changed while the request was under way."""
+    """The leader changed while the request was in flight."""
 
 
 class ServerStoppedError(ConnectionFailedError):
     """The member is shutting down."""
 
 
-class RequestTimedOutError(ConnectionFailedError):
-    """The member got no agreement of the cluster in its own time, or is far behind it."""
+class RequestTimedOutError(ConnectionFailedError, TimeoutError):
+    """The member did not complete the request within the server's own timeout."""
 
 
 class UnhealthyClusterError(ConnectionFailedError):
-    """Members do not answer each other; the cluster takes no change of membership now."""
+    """Members cannot reach each other, so the cluster refuses changes of its membership."""

@@ -1,4 +1,4 @@
-"""The one RPC that the channel sends by itself: a password for a token."""
+"""The RPC that the channel itself calls: Authenticate, which returns a token."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from etcd_channel.rpc import Rpc
 
 __all__ = ["AUTHENTICATE"]
 
-# Not in the list of etcd's Go client; but a token that was made and whose answer was lost
-# is one that nobody uses, and it ends by itself.
+# etcd's Go client does not repeat it. Repeating is harmless: a token whose response was lost is
+# never used, and expires.
 AUTHENTICATE = Rpc(
     "/etcdserverpb.Auth/Authenticate",
     pb.AuthenticateRequest,

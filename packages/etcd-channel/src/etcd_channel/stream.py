@@ -1,25 +1,31 @@
-"""A bidirectional stream that opens itself again after every break."""
+"""`Stream`, a bidirectional stream that is opened again after every break."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from etcd_channel import errors
-from etcd_channel._connection import Connection
-from etcd_channel._judgement import Backoff, Verdict, judge_stream, to_client_error
-from etcd_channel._members import Members
+from etcd_channel._backoff import Backoff
+from etcd_channel._grpc_errors import to_client_error
+from etcd_channel._outage import is_loss
+from etcd_channel._pool import ConnectionPool
+from etcd_channel._retry_policy import Decision, classify_stream
 from etcd_channel._tokens import Metadata, Tokens
+from etcd_channel._transport import Transport
+from etcd_channel.base_classes import NonCopyable
+from etcd_channel.observer import Observer
 from etcd_channel.rpc import Rpc
+from etcd_channel.tasks import finish
 
-__all__ = ["Reconnect", "Stream", "StreamHandler", "checked_hook"]
+__all__ = ["Stream", "StreamHandler"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -28,126 +34,141 @@ ResponseT_contra = TypeVar("ResponseT_contra", bound=Message, contravariant=True
 
 _log = logging.getLogger("etcd_channel")
 
-# A member without a leader ends such a stream instead of leaving it silent (etcd's
+# With this metadata a member that has no leader ends the stream instead of staying silent (etcd's
 # api/v3rpc/rpctypes/metadatafields.go).
 _REQUIRE_LEADER = (("hasleader", "true"),)
 
-# Openings in a row that were refused for their token, each with a new one.
-_MOST_REFUSALS = 3
+# How many openings in a row may be refused because of the token; each fetches a new one.
+_MAX_REFUSALS = 3
 
-# Seconds after which a stream that its handler gives up was well all the same: the pauses
-# before others begin anew. One given up sooner, again and again, must not be opened at full
-# speed because each says something first.
-_WELL_AFTER = 5.0
+# Seconds after which a stream that its handler reopens counts as healthy, so that the backoff is
+# reset. A handler that reopens the stream sooner, again and again, must not do so without pauses
+# just because each opening received something.
+_HEALTHY_AFTER = 5.0
 
+# Openings in a row without a response after which the stream warns that it is not served, although
+# there is no outage: behind a proxy that ends streams, or without the endpoints of an `SRV`.
+_MAX_IN_VAIN = 3
 
-@dataclass(frozen=True)
-class Reconnect:
-    """What is told of a stream that broke: `attempt` counts from 1 since it last was well."""
-
-    rpc: str
-    error: errors.ClientError
-    attempt: int
+# Seconds that a call which was given up may take to end.
+_END_TIME = 5.0
 
 
 class StreamHandler(Protocol[RequestT_co, ResponseT_contra]):
-    """What a stream serves; all of it is called in the event loop and must not block."""
+    """The callbacks of a `Stream`; they run in the event loop and must not block."""
 
     def opened(self) -> Iterable[RequestT_co]:
-        """Return the requests that a new stream begins with.
+        """Called when the stream was opened or reopened; return the first requests to send.
 
-        Nothing of what was sent on an earlier one is known to this one.
+        The server has no memory of the requests on an earlier opening.
         """
 
     def received(self, response: ResponseT_contra) -> None:
-        """Take a response."""
+        """Called with each response."""
 
     def broken(self, error: errors.ClientError) -> None:
-        """Take note that the stream broke; it is opened again."""
+        """Called when the stream broke, before it is opened again."""
 
     def ended(self, error: errors.ClientError) -> None:
-        """Take note that there will be no further response, and why."""
+        """Called once, with the reason, when the stream has ended; no response follows."""
 
 
-class Stream(Generic[RequestT, ResponseT]):
-    """Keeps one bidirectional RPC open on a member that answers, until it is closed.
+class Stream(NonCopyable, Generic[RequestT, ResponseT]):
+    """A bidirectional RPC that is kept open until it is closed; see `Channel.stream`.
 
-    Whatever ends it, a clean end by the server included, it is opened again: on the next
-    member, with a fresh token, after a pause that grows until something is received. It
-    ends for good when it is closed, or when the server refuses it for a reason that will
-    not go away. Made by `Channel.stream`; its task is its own, and `close` awaits it.
+    After every break, also if the server ends it with OK, the stream is opened again: on the next
+    member, with a new token, after a pause that grows until a response is received. It ends when
+    it is closed, or when the server refuses it for a permanent reason. It runs in a task, which
+    `close` awaits.
     """
 
     def __init__(
         self,
         rpc: Rpc[RequestT, ResponseT],
         handler: StreamHandler[RequestT, ResponseT],
-        members: Members,
+        pool: ConnectionPool,
         tokens: Tokens | None,
         metadata: Metadata,
-        on_reconnect: Callable[[Reconnect], None],
+        observer: Observer,
     ) -> None:
         self.reconnects = 0
-        """How often it was opened again."""
+        """How often the stream was opened again."""
+        self.is_through_grpc_proxy = False
+        """Whether the endpoint on which it was last opened is etcd's grpc-proxy."""
+        self.response_bytes = 0
+        """The size on the wire of the response that the handler received last."""
         self._rpc = rpc
         self._handler = handler
-        self._members = members
+        self._pool = pool
         self._tokens = tokens
         self._metadata = _REQUIRE_LEADER + metadata
-        self._on_reconnect = on_reconnect
-        # What is to be written on the open stream; emptied when it breaks.
+        self._observer = observer
+        # Requests to be written on the open stream; cleared when it breaks.
         self._outbox: deque[RequestT] = deque()
         self._wake_writer = asyncio.Event()
-        self._call: aio.StreamStreamCall[RequestT, ResponseT] | None = None
-        self._connection: Connection | None = None
-        # Why the stream is to be opened again although it has not broken.
-        self._demand: errors.ClientError | None = None
-        self._failed_to_write: Exception | None = None
-        self._heard = False
+        self._call: aio.StreamStreamCall[bytes, bytes] | None = None
+        # Why the handler or the connection asked to reopen the stream, which had not broken.
+        self._reopen_reason: errors.ClientError | None = None
+        # The error of a response that cannot be parsed. It ends the stream, because another
+        # member would send the same response.
+        self._unreadable: errors.InternalError | None = None
+        self._write_error: Exception | None = None
+        # Whether the present opening received a response.
+        self._received_any = False
         self._stopped = False
-        self._told_the_end = False
+        self._end_reported = False
+        self._may_open = asyncio.Event()
+        self._may_open.set()
         self._task = asyncio.create_task(self._run(), name=f"etcd {rpc.name}")
-        self._task.add_done_callback(self._tell_the_end_at_last)
+        self._task.add_done_callback(self._report_end_of_task)
+
+    def __repr__(self) -> str:
+        state = "ended" if self.ended else "closed" if self._call is None else "open"
+        return f"Stream({self._rpc.name}, {state}, reconnects={self.reconnects})"
 
     @property
     def ended(self) -> bool:
-        """Whether the stream is over for good."""
+        """Whether the stream has ended and is not opened again."""
         return self._task.done()
 
     def on_end(self, callback: Callable[[Stream[RequestT, ResponseT]], None]) -> None:
-        """Call `callback` with the stream when it is over for good."""
+        """Call `callback` with the stream when it has ended."""
         self._task.add_done_callback(lambda _: callback(self))
+
+    def hold(self) -> None:
+        """Put off the first opening until `open`; call it right after `Channel.stream`."""
+        self._may_open.clear()
+
+    def open(self) -> None:
+        """Open the stream if it was put off."""
+        self._may_open.set()
 
     def send(self, request: RequestT) -> None:
         """Write a request on the open stream.
 
-        Where none is open it is dropped: `StreamHandler.opened` says what the next one
-        must know.
+        If the stream is not open, the request is dropped: `StreamHandler.opened` returns the
+        first requests of the next opening.
         """
         if self._call is not None:
             self._outbox.append(request)
             self._wake_writer.set()
 
     def reopen(self, error: errors.ClientError) -> None:
-        """Give up the open stream because of `error`, and open another."""
-        if self._call is not None and self._demand is None:
-            self._demand = error
+        """End the stream because of `error`, and open it again.
+
+        If `error` is a `ConnectionTimeoutError`, it is opened on a new connection.
+        """
+        if self._call is not None and self._reopen_reason is None:
+            self._reopen_reason = error
             self._call.cancel()
 
-    def move_off(self, connections: Collection[Connection]) -> None:
-        """Open the stream on another connection if it is on one of these."""
-        connection = self._connection
-        if connection is not None and connection in connections:
-            self.reopen(
-                errors.ConnectionFailedError(
-                    "the member is none of the channel's endpoints any more",
-                    method=self._rpc.name,
-                    endpoint=connection.endpoint.name,
-                )
-            )
+    def _reopen_elsewhere(self, reason: errors.ClientError) -> None:
+        """Reopen the stream: its transport was given up, or its member is no longer an endpoint."""
+        kind = type(reason)
+        self.reopen(kind(reason.message, method=self._rpc.name, endpoint=reason.endpoint))
 
     def stop(self) -> None:
-        """Begin to end the stream; `close`, at the latest the channel's, awaits the end."""
+        """Start to end the stream, without waiting for its end as `close` does."""
         self._stopped = True
         self._task.cancel()
 
@@ -159,116 +180,160 @@ class Stream(Generic[RequestT, ResponseT]):
     # The task ------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        final: errors.ClientError = errors.ClientClosedError("the channel is closed")
+        final: errors.ClientError = errors.ClientClosedError("the client is closed")
         try:
             final = await self._keep_open()
         except asyncio.CancelledError:
-            pass  # by close(), which awaits this task and nothing of its result
+            # Cancelled by close(), which does not await the result, or by a program that cancels
+            # all tasks, as asyncio.run() does at its end.
+            if not self._stopped:
+                final = errors.ClientClosedError("the task of the stream was cancelled")
         except Exception as error:
-            _log.exception("%s: the stream failed by an error of the client", self._rpc.name)
+            _log.exception("%s: the stream ended because of an error in the client", self._rpc.name)
             final = errors.InternalError(f"the client failed: {error!r}", method=self._rpc.name)
             final.__cause__ = error
-        self._tell_the_end(final)
+        self._report_end(final)
 
-    def _tell_the_end(self, error: errors.ClientError) -> None:
-        if not self._told_the_end:
-            self._told_the_end = True
+    def _report_end(self, error: errors.ClientError) -> None:
+        if not self._end_reported:
+            self._end_reported = True
             try:
                 self._handler.ended(error)
             except Exception:
                 _log.exception("%s: the handler failed at the end of the stream", self._rpc.name)
 
-    def _tell_the_end_at_last(self, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never gets to say so itself.
-        self._tell_the_end(errors.ClientClosedError("the channel is closed"))
+    def _report_end_of_task(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never runs `_run`.
+        self._report_end(errors.ClientClosedError("the client is closed"))
 
     async def _keep_open(self) -> errors.ClientError:
-        """Open the stream again and again; return the error that ends it for good."""
+        """Open the stream, reopen it after every break, and return the error that ends it."""
         backoff = Backoff()
-        attempt = refusals = 0
+        attempt = refusals = in_vain = 0
         now = asyncio.get_running_loop().time
+        await self._may_open.wait()
         while True:
-            self._heard = False
+            self._received_any = False
             opened = now()
             error = await self._serve()
             if self._stopped:
-                # Where the stream breaks at that very moment gRPC takes the cancellation
-                # of this task for its own, and reports the break instead.
-                return errors.ClientClosedError("the channel is closed")
+                # If the stream breaks at the same moment, gRPC swallows the cancellation of this
+                # task and reports the break instead.
+                return errors.ClientClosedError("the client is closed")
             if isinstance(error, errors.ClientClosedError):
                 return error
-            demanded = error is self._demand
-            verdict = Verdict.REPEAT if demanded else judge_stream(error)
-            if self._heard and not (demanded and now() - opened < _WELL_AFTER):
+            requested = error is self._reopen_reason
+            decision = Decision.REPEAT if requested else classify_stream(error)
+            if error is self._unreadable:
+                decision = Decision.RAISE
+            if self._received_any and not (requested and now() - opened < _HEALTHY_AFTER):
                 backoff.reset()
                 attempt = refusals = 0
-            refusals += verdict is Verdict.RENEW
-            if verdict is Verdict.RAISE or refusals > _MOST_REFUSALS:
-                return error
+            refusals += decision is Decision.REFRESH_TOKEN
             attempt += 1
+            if decision is Decision.RAISE or refusals > _MAX_REFUSALS:
+                self._observer.stream_broke(self._rpc, error, attempt, repeated=False)
+                return error
             self.reconnects += 1
-            level = logging.WARNING if attempt == 1 else logging.DEBUG
+            # The pool reports the loss of a member, once for all streams.
+            if self._received_any or self._pool.is_lost or not is_loss(error):
+                in_vain = 0
+            else:
+                in_vain += 1
+            once = in_vain == _MAX_IN_VAIN if is_loss(error) else attempt == 1
+            level = logging.WARNING if once else logging.DEBUG
             _log.log(level, "%s: the stream broke, opening it again: %s", self._rpc.name, error)
             self._handler.broken(error)
-            self._on_reconnect(Reconnect(self._rpc.name, error, attempt))
+            self._observer.stream_broke(self._rpc, error, attempt, repeated=True)
             try:
-                await self._members.pause(backoff.next())
+                await self._pool.pause(backoff.next())
             except errors.ClientClosedError as closed:
                 return closed
 
     async def _serve(self) -> errors.ClientError:
-        """Open the stream and serve it until it breaks; return why it did."""
+        """Open the stream and serve it until it breaks; return the reason."""
         try:
-            connection = await self._members.reach(self._rpc, None, None)
+            connection = await self._pool.connect(self._rpc, None, None)
             metadata = self._metadata
             if self._tokens is not None:
                 await self._tokens.renew(self._tokens.fetched)
                 metadata += self._tokens.metadata or ()
-                if connection.retired:
-                    connection = await self._members.reach(self._rpc, None, None)
+                if connection.draining:
+                    connection = await self._pool.connect(self._rpc, None, None)
         except errors.ClientError as error:
             return error
-        self._connection = connection
-        call = self._call = connection.duplex(self._rpc)(metadata=metadata)
-        self._demand = None
+        self.is_through_grpc_proxy = connection.is_grpc_proxy
+        transport = connection.transport(self._rpc.path)
+        call = self._call = connection.duplex(self._rpc.path)(metadata=metadata)
+        self._reopen_reason = None
+        transport.streams.add(self._reopen_elsewhere)
+        transport.waiting += 1
         self._outbox.clear()
+        # Both in tasks of their own: gRPC does not tell a cancelled call from a cancelled task, and
+        # a cancellation of this task must not be taken for the end of the call.
         writer = asyncio.create_task(self._write(call))
+        reader: asyncio.Task[errors.ClientError] | None = None
         try:
             self._outbox.extend(self._handler.opened())
             self._wake_writer.set()
-            reason = await self._read(call, connection.endpoint.name)
+            reader = asyncio.create_task(self._read(call, transport, connection.endpoint.name))
+            await asyncio.wait([reader])
+            reason = reader.result()
         finally:
-            self._call = self._connection = None
-            call.cancel()
-            writer.cancel()
-            await asyncio.wait([writer])
-        self._members.leave(connection)
+            self._call = None
+            transport.waiting -= 1
+            transport.streams.discard(self._reopen_elsewhere)
+            tasks = _cancel(call, writer, reader)
+            # Another cancellation must not leave them behind.
+            await finish(_await_end(tasks))
+        if isinstance(reason, errors.ConnectionTimeoutError) and reason is self._reopen_reason:
+            # The handler received no response: the connection may be lost.
+            connection.give_up(self._rpc.path, transport)
+        # A stream that was never answered is no news about the member: it may have failed while
+        # the member was starting, and be seen here after another stream was opened again.
+        lost = self._received_any and is_loss(reason)
+        self._pool.mark_failed(connection, reason if lost else None)
         return reason
 
     async def _read(
-        self, call: aio.StreamStreamCall[RequestT, ResponseT], endpoint: str
+        self,
+        call: aio.StreamStreamCall[bytes, bytes],
+        transport: Transport,
+        endpoint: str,
     ) -> errors.ClientError:
-        """Hand over what is received until the stream breaks; return why it did."""
+        """Pass responses to the handler until the stream breaks; return the reason."""
+        decode = self._rpc.decode
         try:
-            while True:
-                response: Any = await call.read()
-                if response is aio.EOF:
-                    return errors.ConnectionFailedError(
-                        "the server ended the stream", method=self._rpc.name, endpoint=endpoint
-                    )
-                self._heard = True
-                self._handler.received(response)
+            # Not by `read`, which returns no response after a write that failed: see `_cancel`.
+            async for response in call:
+                if self._call is not call:
+                    continue  # it was given up; only its end is awaited
+                self._received_any = True
+                transport.received += 1
+                try:
+                    decoded = decode(response)
+                except DecodeError as cause:
+                    self._unreadable = self._rpc.unreadable_response(endpoint)
+                    self._unreadable.__cause__ = cause.with_traceback(None)
+                    return self._unreadable
+                self.response_bytes = len(response)
+                self._handler.received(decoded)
+            return errors.ConnectionFailedError(
+                "the server ended the stream", method=self._rpc.name, endpoint=endpoint
+            )
         except aio.AioRpcError as cause:
-            return to_client_error(cause, self._rpc, endpoint)
+            has_user = self._tokens is not None
+            return to_client_error(cause, self._rpc, endpoint, has_user=has_user)
         except asyncio.CancelledError:
-            # reopen() and a failed writer cancel the call and not the task, stop() the task.
-            if self._failed_to_write is not None:
-                raise self._failed_to_write from None
-            if self._demand is None:
-                raise
-            return self._demand
+            # The call was cancelled by reopen(), by a failed writer, or because the connection was
+            # closed; or this task was, and then the result is of no interest.
+            if self._write_error is not None:
+                raise self._write_error from None
+            return self._reopen_reason or errors.ConnectionFailedError(
+                "the connection was closed", method=self._rpc.name, endpoint=endpoint
+            )
 
-    async def _write(self, call: aio.StreamStreamCall[RequestT, ResponseT]) -> None:
+    async def _write(self, call: aio.StreamStreamCall[bytes, bytes]) -> None:
         try:
             while True:
                 await self._wake_writer.wait()
@@ -277,31 +342,51 @@ class Stream(Generic[RequestT, ResponseT]):
                     request = self._outbox.popleft()
                     if type(request) is not self._rpc.request:
                         raise self._rpc.wrong_request(request)
-                    await call.write(request)
+                    await call.write(self._rpc.encode(request))
         except (aio.AioRpcError, asyncio.InvalidStateError):
-            # The stream broke; the reader learns it too, and says why.
-            return
+            return  # the stream broke; `_read` gets the reason
         except Exception as error:
-            # A request that cannot be sent: the handler's fault, told by the reader.
-            self._failed_to_write = error
+            # The handler sent an invalid request; `_read` raises this error.
+            self._write_error = error
             call.cancel()
 
 
-def _no_hook(reconnect: Reconnect) -> None:
-    """Stands where nobody wants to know."""
+def _cancel(
+    call: aio.StreamStreamCall[bytes, bytes],
+    writer: asyncio.Task[None],
+    reader: asyncio.Task[errors.ClientError] | None,
+) -> set[asyncio.Task[Any]]:
+    """Cancel a call and its tasks; return the tasks that must end before it has ended.
+
+    If a write has failed, gRPC takes the call for ended and does not cancel it
+    (https://github.com/grpc/grpc/issues/36066). Its real end comes behind the responses that were
+    not read yet: without them, the call and its connection would be kept for ever.
+    """
+    tasks: set[asyncio.Task[Any]] = {writer}
+    is_cancelled = call.cancel()
+    writer.cancel()
+    if reader is not None:
+        tasks.add(reader)
+        if is_cancelled:
+            reader.cancel()
+    if not is_cancelled:
+        tasks.add(asyncio.create_task(_read_to_the_end(call, after=reader)))
+    return tasks
 
 
-def checked_hook(hook: Any) -> Callable[[Reconnect], None]:
-    """Return the caller's hook, guarded: an error of it is logged and stops nothing."""
-    if hook is None:
-        return _no_hook
-    if not callable(hook):
-        raise TypeError(f"on_reconnect must be callable, not {type(hook).__name__}")
+async def _await_end(tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks, timeout=_END_TIME)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
-    def guarded(reconnect: Reconnect) -> None:
-        try:
-            hook(reconnect)
-        except Exception:
-            _log.exception("on_reconnect failed")
 
-    return guarded
+async def _read_to_the_end(
+    call: aio.StreamStreamCall[bytes, bytes], *, after: asyncio.Task[Any] | None
+) -> None:
+    if after is not None:
+        await asyncio.wait([after])
+    # gRPC raises a cancellation at the end of a call that was cancelled.
+    with contextlib.suppress(aio.AioRpcError, asyncio.CancelledError):
+        async for _ in call:
+            pass

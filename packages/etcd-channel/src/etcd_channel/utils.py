@@ -1,4 +1,4 @@
-"""The documented helpers for keys, strings and lease ids."""
+"""The documented helpers for keys, strings and lease IDs."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ __all__ = ["lease_to_id", "prefix_range_end", "to_bytes"]
 
 
 def prefix_range_end(prefix: bytes) -> bytes:
-    r"""Return the `range_end` with which a range holds exactly the keys that begin with `prefix`.
+    r"""Return the `range_end` of the range of all keys that begin with `prefix`.
 
-    It is the first key after all of them: `b"ab"` gives `b"ac"`, `b"ab\xff"` gives `b"ac"`
-    too. Where nothing can follow (`b"\xff"`, and the empty prefix, which is every key's) it
-    is `b"\0"`, etcd's word for the end of all keys.
+    It is the lowest key after that range: `b"ac"` for `b"ab"`, and also for `b"ab\xff"`. If
+    there is none, as for `b"\xff"` and for the empty prefix, it is `b"\0"`, by which etcd means
+    the end of all keys.
     """
-    head = prefix.rstrip(b"\xff")
+    head = bytes(prefix.rstrip(b"\xff"))
     if not head:
         return b"\0"
     return head[:-1] + bytes((head[-1] + 1,))
 
 
 def to_bytes(maybe_bytes: bytes | str) -> bytes:
-    """Return bytes as they are, and a string in UTF-8."""
+    """Return bytes unchanged, and a string encoded in UTF-8."""
     if isinstance(maybe_bytes, bytes):
         return maybe_bytes
     return maybe_bytes.encode("utf-8")
 
 
 def lease_to_id(lease: Any) -> int:
-    """Return the id of a lease: its `id` if it has one, else itself as an int.
+    """Return the ID of a lease: `lease.id` if it has that attribute, else `int(lease)`.
 
-    What is no number (None, say) gives 0, etcd's word for no lease.
+    If `lease` cannot be converted, such as None, the ID is 0, by which etcd means no lease. Raises
+    `ValueError` for text that is not a number.
     """
     if hasattr(lease, "id"):
         return int(lease.id)

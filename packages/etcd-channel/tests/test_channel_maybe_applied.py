@@ -1,4 +1,4 @@
-"""A call one of whose sendings has an unknown fate is open, whatever became of the others."""
+"""A call is not definite if one of its attempts may have been applied, whatever the others did."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRANT = Rpc("/etcdserverpb.Lease/LeaseGrant", Timestamp, Empty)
 REVOKE = Rpc("/etcdserverpb.Lease/LeaseRevoke", Int64Value, Empty, repeatable=True)
 
 
-async def test_a_refusal_of_the_repetition_leaves_open_what_the_first_sending_did() -> None:
+async def test_a_refused_retry_does_not_make_the_error_definite() -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
         async with Channel(proxy.endpoint) as channel:
             await channel.call(GRANT, Timestamp(seconds=60, nanos=4711))
@@ -31,9 +31,9 @@ async def test_a_refusal_of_the_repetition_leaves_open_what_the_first_sending_di
             assert raised.value.definite
 
 
-async def test_a_member_that_is_not_found_again_leaves_open_what_it_did_before() -> None:
+async def test_a_failed_reconnect_does_not_make_the_error_definite() -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Channel(proxy.endpoint, connect_timeout=0.2) as channel:
+        async with Channel(proxy.endpoint, connect_timeout=2) as channel:
             await channel.call(GRANT, Timestamp(seconds=60, nanos=4711))
             proxy.refuse()
             killed = proxy.kill_next_reply()
