@@ -1,4 +1,4 @@
-"""Results beyond gRPC's default limit of 4 MiB."""
+"""Responses larger than gRPC's default limit of 4 MiB."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ KEYS = 60_000
 VALUE = b"v" * 100
 
 
-async def test_sixty_thousand_keys_come_back_whole(kv: KVClient, key_prefix: bytes) -> None:
-    # As many as one transaction takes; a few at once keep the test short.
+async def test_a_response_of_sixty_thousand_keys_is_received(
+    kv: KVClient, key_prefix: bytes
+) -> None:
+    # A batch is as large as a transaction may be; a few concurrent ones keep the test short.
     batches = [range(start, min(start + 128, KEYS)) for start in range(0, KEYS, 128)]
     busy = asyncio.Semaphore(8)
 

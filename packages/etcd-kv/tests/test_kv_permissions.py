@@ -1,11 +1,11 @@
-"""Authentication on a real server: what a user may not do, and who is no user."""
+"""Authentication on a real server: missing permissions, and unknown users."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from kv_support import PASSWORD, server_with_users
 
 from etcd_channel import Channel, RevisionCompactedError
 from etcd_channel.errors import (
@@ -17,43 +17,29 @@ from etcd_channel.errors import (
 from etcd_kv import KVClient
 from etcd_testing import EtcdServer
 
-SECRET = "a password of its own"
-
 
 @pytest.fixture(scope="module")
 def guarded_server() -> Iterator[EtcdServer]:
-    """A server where reader may read what begins with "open/" and writer write there too."""
-    server = EtcdServer()
-
-    async def start() -> None:
-        await server.start()
-        for name, permission in (("reader", "read"), ("writer", "readwrite")):
-            await server.etcdctl("user", "add", f"{name}:{SECRET}")
-            await server.etcdctl("role", "add", name)
-            await server.etcdctl(
-                "role", "grant-permission", "--prefix=true", name, permission, "open/"
-            )
-            await server.etcdctl("user", "grant-role", name, name)
-        await server.enable_auth("root")
-
-    asyncio.run(start())
-    yield server
-    asyncio.run(server.close())
+    """A server whose user reader may read the keys below "open/", and writer also write them."""
+    with server_with_users({"reader": "read", "writer": "readwrite"}) as server:
+        yield server
 
 
 @pytest.fixture
 async def reader(guarded_server: EtcdServer) -> AsyncIterator[KVClient]:
-    async with Channel(guarded_server.endpoint, username="reader", password=SECRET) as channel:
+    async with Channel(guarded_server.endpoint, username="reader", password=PASSWORD) as channel:
         yield KVClient(channel)
 
 
 @pytest.fixture
 async def writer(guarded_server: EtcdServer) -> AsyncIterator[KVClient]:
-    async with Channel(guarded_server.endpoint, username="writer", password=SECRET) as channel:
+    async with Channel(guarded_server.endpoint, username="writer", password=PASSWORD) as channel:
         yield KVClient(channel)
 
 
-async def test_a_user_does_what_it_may(reader: KVClient, writer: KVClient) -> None:
+async def test_a_user_reads_and_writes_within_its_permissions(
+    reader: KVClient, writer: KVClient
+) -> None:
     await writer.put(b"open/key", b"value")
     got = await reader.get(b"open/key")
     assert got is not None
@@ -61,8 +47,8 @@ async def test_a_user_does_what_it_may(reader: KVClient, writer: KVClient) -> No
     assert len(await reader.get_prefix(b"open/key")) == 1
 
 
-async def test_a_user_may_not_do_more(reader: KVClient) -> None:
-    words = reader.transactions
+async def test_a_user_is_refused_beyond_its_permissions(reader: KVClient) -> None:
+    txn = reader.transactions
     for forbidden in (
         reader.get(b"closed/key"),
         reader.get_prefix(b"closed/"),
@@ -73,8 +59,8 @@ async def test_a_user_may_not_do_more(reader: KVClient) -> None:
         reader.delete_prefix(b"open/"),
         reader.delete_range(b"open/", b"open0"),
         reader.replace(b"open/key", b"", b"value"),
-        reader.transaction([], [words.put(b"open/key", b"value")]),
-        reader.transaction([words.version(b"closed/key") == 0]),
+        reader.transaction([], [txn.put(b"open/key", b"value")]),
+        reader.transaction([txn.version(b"closed/key") == 0]),
     ):
         with pytest.raises(PermissionDeniedError, match="permission denied") as caught:
             await forbidden
@@ -84,9 +70,10 @@ async def test_a_user_may_not_do_more(reader: KVClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("username", "password"), [("reader", "another password"), ("nobody", SECRET), ("reader", "")]
+    ("username", "password"),
+    [("reader", "another password"), ("unreachable_kv", PASSWORD), ("reader", "")],
 )
-async def test_who_is_no_user_gets_nowhere(
+async def test_an_unknown_user_is_refused(
     guarded_server: EtcdServer, username: str, password: str
 ) -> None:
     channel = Channel(guarded_server.endpoint, username=username, password=password)
@@ -98,11 +85,11 @@ async def test_who_is_no_user_gets_nowhere(
     assert isinstance(caught.value, InvalidArgumentError)
     assert caught.value.definite
     for shown in (str(caught.value), repr(caught.value), repr(channel)):
-        assert SECRET not in shown
+        assert PASSWORD not in shown
         assert "another password" not in shown
 
 
-async def test_who_gives_no_name_gets_nowhere(guarded_server: EtcdServer) -> None:
+async def test_a_caller_without_a_user_name_is_refused(guarded_server: EtcdServer) -> None:
     async with Channel(guarded_server.endpoint) as channel:
         kv = KVClient(channel)
         for call in (kv.get(b"open/key"), kv.put(b"open/key", b"value")):
@@ -111,12 +98,12 @@ async def test_who_gives_no_name_gets_nowhere(guarded_server: EtcdServer) -> Non
             assert caught.value.definite
 
 
-async def test_history_that_is_gone_is_told_of_to_a_user_who_reads_little(
+async def test_a_user_with_few_permissions_gets_the_compacted_revision(
     reader: KVClient, writer: KVClient, guarded_server: EtcdServer
 ) -> None:
     old = (await writer.put(b"open/history", b"old")).header.revision
     new = (await writer.put(b"open/history", b"new")).header.revision
-    # As root: later releases of etcd let nobody else.
+    # As root, because later releases of etcd permit only root to compact.
     await guarded_server.etcdctl("compact", str(new))
     for read in (
         reader.get(b"open/history", revision=old),

@@ -1,4 +1,4 @@
-"""Prefixes at the edges of what keys there can be, read and deleted on a real server."""
+"""Prefixes at the ends of the key space, read and deleted on a real server."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ PREFIXES = [b"", b"\0", b"a", b"ab", b"ab\xff", b"ab\xff\xff", b"\xfe\xff", b"\x
 
 
 @pytest.fixture
-async def lone(lone_server: EtcdServer) -> AsyncIterator[KVClient]:
-    """The service on a server that holds nothing but `KEYS`."""
-    async with Channel(lone_server.endpoint) as channel:
+async def private_kv(private_server: EtcdServer) -> AsyncIterator[KVClient]:
+    """A client of a server that holds exactly `KEYS`."""
+    async with Channel(private_server.endpoint) as channel:
         kv = KVClient(channel)
         await kv.delete_prefix(b"")
         for key in KEYS:
@@ -50,34 +50,34 @@ async def lone(lone_server: EtcdServer) -> AsyncIterator[KVClient]:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-async def test_a_prefix_reads_the_keys_that_begin_with_it_and_no_others(
-    lone: KVClient, prefix: bytes
+async def test_get_prefix_returns_exactly_the_keys_that_begin_with_it(
+    private_kv: KVClient, prefix: bytes
 ) -> None:
-    result = await lone.get_prefix(prefix)
+    result = await private_kv.get_prefix(prefix)
     assert [one.key for one in result] == [key for key in KEYS if key.startswith(prefix)]
     assert result.count == len(result) > 0
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-async def test_a_prefix_deletes_the_keys_that_begin_with_it_and_no_others(
-    lone: KVClient, prefix: bytes
+async def test_delete_prefix_deletes_exactly_the_keys_that_begin_with_it(
+    private_kv: KVClient, prefix: bytes
 ) -> None:
-    result = await lone.delete_prefix(prefix, prev_kv=True)
+    result = await private_kv.delete_prefix(prefix, prev_kv=True)
     assert [one.key for one in result] == [key for key in KEYS if key.startswith(prefix)]
-    left = [one.key for one in await lone.get_all()]
+    left = [one.key for one in await private_kv.get_all()]
     assert left == [key for key in KEYS if not key.startswith(prefix)]
 
 
-async def test_the_empty_prefix_is_all_keys(lone: KVClient) -> None:
-    assert [one.key for one in await lone.get_prefix(b"")] == KEYS
-    assert [one.key for one in await lone.get_all()] == KEYS
-    assert (await lone.delete_prefix(b"")).deleted == len(KEYS)
-    assert not await lone.get_all()
+async def test_the_empty_prefix_matches_all_keys(private_kv: KVClient) -> None:
+    assert [one.key for one in await private_kv.get_prefix(b"")] == KEYS
+    assert [one.key for one in await private_kv.get_all()] == KEYS
+    assert (await private_kv.delete_prefix(b"")).deleted == len(KEYS)
+    assert not await private_kv.get_all()
 
 
-async def test_ranges_reach_from_the_lowest_key_to_the_highest(lone: KVClient) -> None:
-    assert [one.key for one in await lone.get_range(b"\0", b"\0")] == KEYS
-    assert [one.key for one in await lone.get_range(b"\xff", b"\0")] == KEYS[-5:]
-    assert (await lone.delete_range(b"\xff\xff", b"\0")).deleted == 2
-    assert (await lone.delete_range(b"\0", b"a")).deleted == 2
-    assert [one.key for one in await lone.get_all()] == KEYS[2:-2]
+async def test_a_range_can_span_the_lowest_and_the_highest_key(private_kv: KVClient) -> None:
+    assert [one.key for one in await private_kv.get_range(b"\0", b"\0")] == KEYS
+    assert [one.key for one in await private_kv.get_range(b"\xff", b"\0")] == KEYS[-5:]
+    assert (await private_kv.delete_range(b"\xff\xff", b"\0")).deleted == 2
+    assert (await private_kv.delete_range(b"\0", b"a")).deleted == 2
+    assert [one.key for one in await private_kv.get_all()] == KEYS[2:-2]

@@ -1,4 +1,4 @@
-"""Reading, on a real server: every call with everything that can be asked of it."""
+"""Reads on a real server: every call with every option."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from etcd_channel import KeyValue, ResponseHeader
 from etcd_channel.errors import FutureRevisionError
-from etcd_kv import Get, GetRange, KVClient
+from etcd_kv import Get, GetRange, KVClient, SortOrder, SortTarget
 
 
 def names(result: GetRange, prefix: bytes) -> list[str]:
@@ -15,7 +15,9 @@ def names(result: GetRange, prefix: bytes) -> list[str]:
     return [kv.key[len(prefix) :].decode() for kv in result]
 
 
-async def test_a_key_is_read_with_its_history(kv: KVClient, key_prefix: bytes) -> None:
+async def test_get_returns_the_revisions_and_the_version_of_a_key(
+    kv: KVClient, key_prefix: bytes
+) -> None:
     key = key_prefix + b"key"
     created = (await kv.put(key, b"old")).header.revision
     changed = (await kv.put(key, b"new")).header
@@ -30,14 +32,14 @@ async def test_a_key_is_read_with_its_history(kv: KVClient, key_prefix: bytes) -
     assert got.header.revision >= changed.revision
 
 
-async def test_a_key_that_is_not_there_is_none(kv: KVClient, key_prefix: bytes) -> None:
+async def test_get_returns_none_for_a_missing_key(kv: KVClient, key_prefix: bytes) -> None:
     assert await kv.get(key_prefix) is None
     assert await kv.get(key_prefix, True) is None
     assert await kv.get(key_prefix, revision=1) is None
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", bytes(range(256)), b"x" * 1_000_000])
-async def test_any_bytes_come_back(kv: KVClient, key_prefix: bytes, value: bytes) -> None:
+async def test_any_bytes_can_be_a_value(kv: KVClient, key_prefix: bytes, value: bytes) -> None:
     key = key_prefix + bytes(range(256))
     await kv.put(key, value)
     got = await kv.get(key)
@@ -53,7 +55,7 @@ async def test_a_key_is_read_at_a_revision(kv: KVClient, key_prefix: bytes) -> N
     got = await kv.get(key_prefix, revision=old)
     assert got is not None
     assert (got.value, got.version) == (b"old", 1)
-    # The header tells of now, whatever was read.
+    # The header has the present revision, even if an older one was read.
     assert got.header.revision > old
     newest = await kv.get(key_prefix, revision=0)
     assert newest is not None
@@ -79,7 +81,7 @@ async def test_a_key_is_read_without_its_value(kv: KVClient, key_prefix: bytes) 
     assert (got.key, got.value, got.version) == (key_prefix, b"", 1)
 
 
-async def test_a_key_outside_the_asked_revisions_is_taken_for_not_there(
+async def test_get_returns_none_for_a_key_outside_the_limits_of_revisions(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     created = (await kv.put(key_prefix, b"old")).header.revision
@@ -94,18 +96,16 @@ async def test_a_key_outside_the_asked_revisions_is_taken_for_not_there(
     assert await kv.get(key_prefix, max_create_revision=created - 1) is None
 
 
-async def test_a_serializable_read_is_answered_by_the_member_itself(
-    kv: KVClient, key_prefix: bytes
-) -> None:
+async def test_a_key_can_be_read_serializably(kv: KVClient, key_prefix: bytes) -> None:
     await kv.put(key_prefix, b"value")
-    # The only member there is, so that it is up to date.
+    # The cluster has one member, so its local data is up to date.
     for got in (await kv.get(key_prefix, True), await kv.get(key_prefix, serializable=True)):
         assert got is not None
         assert got.value == b"value"
     assert len(await kv.get_prefix(key_prefix, serializable=True)) == 1
 
 
-async def test_a_prefix_is_read_whole(kv: KVClient, key_prefix: bytes) -> None:
+async def test_get_prefix_returns_all_keys(kv: KVClient, key_prefix: bytes) -> None:
     for name in (b"b", b"a", b"c"):
         await kv.put(key_prefix + name, b"value " + name)
     result = await kv.get_prefix(key_prefix)
@@ -117,7 +117,9 @@ async def test_a_prefix_is_read_whole(kv: KVClient, key_prefix: bytes) -> None:
     assert result
 
 
-async def test_a_prefix_of_nothing_is_empty_and_false(kv: KVClient, key_prefix: bytes) -> None:
+async def test_get_prefix_without_matches_is_empty_and_false(
+    kv: KVClient, key_prefix: bytes
+) -> None:
     result = await kv.get_prefix(key_prefix)
     assert (len(result), result.count, result.more) == (0, 0, False)
     assert not result
@@ -126,9 +128,10 @@ async def test_a_prefix_of_nothing_is_empty_and_false(kv: KVClient, key_prefix: 
 
 @pytest.fixture
 async def four(kv: KVClient, key_prefix: bytes) -> bytes:
-    """Four keys whose order differs by whatever one sorts them.
+    """Four keys whose order is different for each sort target.
 
-    By key a b c d, by value d c a b, by version b a d c, by creation c a d b, by change d b a c.
+    By key a b c d, by value d c a b, by version b a d c, by creation c a d b, by modification
+    d b a c.
     """
     values = {b"a": b"3", b"b": b"4", b"c": b"2", b"d": b"1"}
     for name in (b"c", b"a", b"d", b"b"):
@@ -142,10 +145,10 @@ async def four(kv: KVClient, key_prefix: bytes) -> bytes:
     return key_prefix
 
 
-async def test_what_is_sorted_comes_in_that_order(kv: KVClient, four: bytes) -> None:
+async def test_keys_are_returned_in_the_requested_order(kv: KVClient, four: bytes) -> None:
     ends = four, four + b"\xff"
 
-    async def order(sort_order: str | None, sort_target: str) -> str:
+    async def order(sort_order: SortOrder | None, sort_target: SortTarget) -> str:
         by_prefix = await kv.get_prefix(four, sort_order, sort_target)
         by_range = await kv.get_range(*ends, sort_order=sort_order, sort_target=sort_target)
         assert list(by_prefix.kvs) == list(by_range.kvs)
@@ -153,11 +156,13 @@ async def test_what_is_sorted_comes_in_that_order(kv: KVClient, four: bytes) -> 
         assert [one for one in every if one.key.startswith(four)] == list(by_prefix)
         return "".join(names(by_prefix, four))
 
-    by = {target: await order("ascend", target) for target in ("key", "version", "create", "mod")}
+    targets: tuple[SortTarget, ...] = ("key", "version", "create", "mod")
+    by = {target: await order("ascend", target) for target in targets}
     assert by == {"key": "abcd", "version": "badc", "create": "cadb", "mod": "bdac"}
-    # The value of b is the empty one.
+    # The value of b is empty.
     assert await order("ascend", "value") == "bdca"
-    for target, ascending in (*by.items(), ("value", "bdca")):
+    by["value"] = "bdca"
+    for target, ascending in by.items():
         assert await order("descend", target) == ascending[::-1]
     assert await order(None, "key") == "abcd"
 
@@ -172,19 +177,19 @@ async def test_the_documented_arguments_may_be_given_by_position(kv: KVClient, f
     assert {one.value for one in every} == {b""}
 
 
-async def test_a_range_has_its_start_and_not_its_end(kv: KVClient, four: bytes) -> None:
+async def test_a_range_includes_its_start_and_excludes_its_end(kv: KVClient, four: bytes) -> None:
     assert names(await kv.get_range(four + b"b", four + b"d"), four) == ["b", "c"]
     assert names(await kv.get_range(four + b"b", four + b"b"), four) == []
     assert names(await kv.get_range(four + b"c", four + b"c\0"), four) == ["c"]
 
 
-async def test_a_range_to_the_end_of_all_keys(kv: KVClient, four: bytes) -> None:
+async def test_a_range_end_of_zero_includes_all_later_keys(kv: KVClient, four: bytes) -> None:
     result = await kv.get_range(four + b"b", b"\0")
     assert [one.key for one in result][:3] == [four + b"b", four + b"c", four + b"d"]
     assert result.count == (await kv.get_range(four + b"b", b"\xff" * 20)).count
 
 
-async def test_all_keys_are_those_of_everybody(
+async def test_get_all_returns_all_keys_of_the_store(
     kv: KVClient, four: bytes, key_prefix: bytes
 ) -> None:
     await kv.put(b"\0", b"")
@@ -195,9 +200,7 @@ async def test_all_keys_are_those_of_everybody(
     assert {four + b"a", four + b"d", b"\xff" * 9} <= set(every)
 
 
-async def test_a_limit_leaves_the_count_and_says_that_there_is_more(
-    kv: KVClient, four: bytes
-) -> None:
+async def test_a_limit_sets_more_and_does_not_change_the_count(kv: KVClient, four: bytes) -> None:
     result = await kv.get_prefix(four, limit=3)
     assert (names(result, four), result.count, result.more) == (["a", "b", "c"], 4, True)
     exact = await kv.get_prefix(four, limit=4)
@@ -216,7 +219,7 @@ async def test_keys_are_counted_without_being_returned(kv: KVClient, four: bytes
     assert (await kv.get_all(count_only=True)).count >= 4
 
 
-async def test_a_range_is_read_without_its_values(kv: KVClient, four: bytes) -> None:
+async def test_a_range_is_read_without_values(kv: KVClient, four: bytes) -> None:
     result = await kv.get_range(four + b"a", four + b"b", keys_only=True)
     assert [(one.key, one.value, one.version) for one in result] == [(four + b"a", b"", 2)]
 
@@ -229,21 +232,23 @@ async def test_a_range_is_read_at_a_revision(kv: KVClient, four: bytes) -> None:
     assert (await kv.get_all(revision=revision, count_only=True)).count >= 4
 
 
-async def test_a_range_is_narrowed_by_revisions(kv: KVClient, four: bytes) -> None:
-    by_change = {one.key[-1:].decode(): one.mod_revision for one in await kv.get_prefix(four)}
-    by_birth = {one.key[-1:].decode(): one.create_revision for one in await kv.get_prefix(four)}
-    # The orders of change and of creation are b d a c and c a d b.
-    newer = await kv.get_prefix(four, min_mod_revision=by_change["a"])
+async def test_a_range_is_filtered_by_revisions(kv: KVClient, four: bytes) -> None:
+    by_modification = {one.key[-1:].decode(): one.mod_revision for one in await kv.get_prefix(four)}
+    by_creation = {one.key[-1:].decode(): one.create_revision for one in await kv.get_prefix(four)}
+    # The orders of modification and of creation are b d a c and c a d b.
+    newer = await kv.get_prefix(four, min_mod_revision=by_modification["a"])
     assert names(newer, four) == ["a", "c"]
-    older = await kv.get_prefix(four, max_mod_revision=by_change["d"])
+    older = await kv.get_prefix(four, max_mod_revision=by_modification["d"])
     assert names(older, four) == ["b", "d"]
-    later = await kv.get_range(four, four + b"\xff", min_create_revision=by_birth["d"])
+    later = await kv.get_range(four, four + b"\xff", min_create_revision=by_creation["d"])
     assert names(later, four) == ["b", "d"]
-    earlier = await kv.get_all(max_create_revision=by_birth["a"], min_create_revision=by_birth["c"])
+    earlier = await kv.get_all(
+        max_create_revision=by_creation["a"], min_create_revision=by_creation["c"]
+    )
     assert names(earlier, four) == ["a", "c"]
 
 
-async def test_a_result_does_not_change_with_the_store(kv: KVClient, four: bytes) -> None:
+async def test_a_later_write_does_not_change_a_result(kv: KVClient, four: bytes) -> None:
     result = await kv.get_prefix(four)
     await kv.delete_prefix(four)
     assert names(result, four) == ["a", "b", "c", "d"]

@@ -1,4 +1,4 @@
-"""What the calls return: as truth values, sequences, text, equals and pickles."""
+"""Results: truth values, sequences, repr, equality, copies and pickles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 
 from etcd_channel import KeyValue, ResponseHeader
 from etcd_channel.pb import common_pb2
-from etcd_kv import Delete, DeleteRange, Get, GetRange, Put, TransactionResult
+from etcd_kv import (
+    Delete,
+    DeleteRange,
+    Get,
+    GetRange,
+    OperationResponse,
+    Put,
+    TransactionResult,
+)
 from etcd_kv.pb import kv_pb2 as pb
 
 HEADER = common_pb2.ResponseHeader(cluster_id=11, member_id=12, revision=13, raft_term=14)
@@ -43,10 +51,10 @@ def transaction(succeeded: bool = True) -> TransactionResult:
     response.responses.add().response_put.prev_kv.CopyFrom(message(2))
     response.responses.add().response_delete_range.deleted = 3
     response.responses.add().response_txn.succeeded = True
-    return TransactionResult(response)
+    return TransactionResult.from_response(HEADER, response)
 
 
-def test_a_get_is_the_key_and_who_answered() -> None:
+def test_a_get_has_the_fields_of_the_key_and_the_header() -> None:
     got = Get(HEADER, message(1))
     assert (got.key, got.value) == (b"key1", b"value1")
     assert (got.create_revision, got.mod_revision, got.version, got.lease) == (2, 3, 4, 5)
@@ -57,13 +65,11 @@ def test_a_get_is_the_key_and_who_answered() -> None:
 
 
 @pytest.mark.parametrize("make", [get_range, delete_range])
-class TestASequenceOfKeys:
+class TestSequenceOfKeys:
     def test_has_a_length(self, make: Callable[..., GetRange | DeleteRange]) -> None:
         assert [len(make(size)) for size in (0, 1, 5)] == [0, 1, 5]
 
-    def test_is_iterated_as_often_as_one_likes(
-        self, make: Callable[..., GetRange | DeleteRange]
-    ) -> None:
+    def test_can_be_iterated_repeatedly(self, make: Callable[..., GetRange | DeleteRange]) -> None:
         result = make(3)
         assert [kv.key for kv in result] == [b"key0", b"key1", b"key2"]
         assert [kv.value for kv in result] == [b"value0", b"value1", b"value2"]
@@ -89,14 +95,12 @@ class TestASequenceOfKeys:
         assert [kv.key for kv in result[::-2]] == [b"key4", b"key2", b"key0"]
         assert result[7:] == []
 
-    def test_knows_whether_it_holds_a_key(
-        self, make: Callable[..., GetRange | DeleteRange]
-    ) -> None:
+    def test_supports_in(self, make: Callable[..., GetRange | DeleteRange]) -> None:
         result = make(3)
         assert KeyValue(message(1)) in result
         assert KeyValue(message(7)) not in result
 
-    def test_shows_its_first_keys_and_how_many_there_are(
+    def test_has_a_repr_with_its_first_keys_and_their_number(
         self, make: Callable[..., GetRange | DeleteRange]
     ) -> None:
         assert "key0" in repr(make(1))
@@ -105,7 +109,7 @@ class TestASequenceOfKeys:
         assert "and 59997 more" in text
         assert len(text) < 1_000
 
-    def test_equals_another_of_the_same_content(
+    def test_equals_another_with_the_same_content(
         self, make: Callable[..., GetRange | DeleteRange]
     ) -> None:
         assert make(3) == make(3)
@@ -116,7 +120,7 @@ class TestASequenceOfKeys:
     @pytest.mark.parametrize(
         "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
     )
-    def test_survives_copies_and_pickles(
+    def test_can_be_copied_and_pickled(
         self,
         make: Callable[..., GetRange | DeleteRange],
         again: Callable[[GetRange | DeleteRange], GetRange | DeleteRange],
@@ -129,13 +133,13 @@ class TestASequenceOfKeys:
         assert again(other) == result
 
 
-def test_a_range_is_true_if_it_holds_any_key_returned_or_not() -> None:
+def test_a_get_range_is_true_if_its_count_is_not_zero() -> None:
     assert get_range(1)
     assert get_range(0, count=7)
     assert not get_range(0)
 
 
-def test_a_range_tells_what_lies_beyond_the_limit() -> None:
+def test_a_get_range_has_more_and_the_whole_count() -> None:
     result = get_range(2, more=True, count=7)
     assert (len(result), result.more, result.count) == (2, True, 7)
     assert result != get_range(2, more=False, count=7)
@@ -143,18 +147,19 @@ def test_a_range_tells_what_lies_beyond_the_limit() -> None:
     assert repr(result).startswith("GetRange(revision=13, count=7, more=True, kvs=[KeyValue(key=")
 
 
-def test_a_range_gives_the_keys_as_they_came() -> None:
+def test_a_get_range_has_its_keys_as_kvs() -> None:
     result = get_range(2)
-    assert list(result.kvs) == [message(0), message(1)]
+    assert list(result.kvs) == [KeyValue(message(0)), KeyValue(message(1))]
     assert result.kvs[1].value == b"value1"
+    assert result.kvs == result[:]
 
 
-def test_a_deletion_is_true_if_any_key_went() -> None:
+def test_a_delete_range_is_true_if_a_key_was_deleted() -> None:
     assert delete_range(1)
     assert delete_range(0, deleted=7)
     assert not delete_range(0)
     assert delete_range(0, deleted=7) != delete_range(0, deleted=8)
-    assert list(delete_range(2).prev_kvs) == [message(0), message(1)]
+    assert list(delete_range(2).prev_kvs) == [KeyValue(message(0)), KeyValue(message(1))]
     assert repr(delete_range(0, deleted=7)) == "DeleteRange(revision=13, deleted=7, prev_kvs=[])"
 
 
@@ -183,7 +188,7 @@ def test_a_deletion_is_true_if_any_key_went() -> None:
     ],
     ids=["Get", "Put", "Delete"],
 )
-def test_a_record_is_readable_and_equal_and_picklable_by_its_fields(
+def test_a_result_has_repr_equality_and_pickling_by_its_fields(
     result: object, other: object, text: str
 ) -> None:
     assert repr(result) == text
@@ -192,18 +197,18 @@ def test_a_record_is_readable_and_equal_and_picklable_by_its_fields(
     assert result != other
 
 
-def test_a_get_is_no_bare_key() -> None:
+def test_a_get_does_not_equal_a_key_value() -> None:
     assert Get(HEADER, message(1)) != KeyValue(message(1))
 
 
-def test_a_long_value_is_shown_short() -> None:
+def test_a_repr_shortens_a_long_value() -> None:
     long = message(1)
     long.value = b"x" * 1_000_000
     assert "(1000000 bytes)" in repr(Get(HEADER, long))
     assert len(repr(Get(HEADER, long))) < 500
 
 
-def test_a_transactions_result_is_the_documented_pair() -> None:
+def test_a_transaction_result_is_the_documented_pair() -> None:
     succeeded, responses = transaction()
     assert succeeded is True
     got, put, deleted, nested = responses
@@ -211,15 +216,15 @@ def test_a_transactions_result_is_the_documented_pair() -> None:
         (b"value0", Get(HEADER, message(0))),
         (b"value1", Get(HEADER, message(1))),
     ]
-    assert isinstance(put, pb.ResponseOp)
+    assert isinstance(put, OperationResponse)
     assert put.response_put.prev_kv.value == b"value2"
-    assert isinstance(deleted, pb.ResponseOp)
+    assert isinstance(deleted, OperationResponse)
     assert deleted.response_delete_range.deleted == 3
-    assert isinstance(nested, pb.ResponseOp)
+    assert isinstance(nested, OperationResponse)
     assert nested.response_txn.succeeded
 
 
-def test_a_transactions_result_has_names_beside_the_pair() -> None:
+def test_a_transaction_result_has_attributes_besides_the_pair() -> None:
     result = transaction()
     assert result.succeeded is result[0] is True
     assert result.responses is result[1]
@@ -230,7 +235,7 @@ def test_a_transactions_result_has_names_beside_the_pair() -> None:
 @pytest.mark.parametrize(
     "again", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
 )
-def test_a_transactions_result_survives_copies_and_pickles(
+def test_a_transaction_result_can_be_copied_and_pickled(
     again: Callable[[TransactionResult], TransactionResult],
 ) -> None:
     result = transaction()
@@ -242,6 +247,6 @@ def test_a_transactions_result_survives_copies_and_pickles(
     assert again(other) == result
 
 
-def test_a_transactions_result_is_readable() -> None:
+def test_a_transaction_result_has_a_repr() -> None:
     text = repr(transaction())
     assert text.startswith("TransactionResult(succeeded=True, revision=13, responses=[[(b'value0',")

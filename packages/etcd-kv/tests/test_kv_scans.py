@@ -1,4 +1,4 @@
-"""Scans: whole, in order, at one revision, whatever is written meanwhile."""
+"""Scans return the whole range in order, at one revision."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from etcd_channel import Channel, RevisionCompactedError
 from etcd_channel.errors import UnsupportedByServerError
 from etcd_kv import KVClient
 from etcd_kv.pb import kv_pb2 as pb
+from etcd_kv.rpcs import RANGE_STREAM
 from etcd_testing import EtcdServer
+from etcd_testing.played import PlayedEtcd
 
 
 async def put_numbers(kv: KVClient, prefix: bytes, count: int) -> list[bytes]:
     keys = [prefix + b"%04d" % number for number in range(count)]
-    words = kv.transactions
+    txn = kv.transactions
     for begin in range(0, count, 100):
-        await kv.transaction([], [words.put(key, b"v") for key in keys[begin : begin + 100]])
+        await kv.transaction([], [txn.put(key, b"v") for key in keys[begin : begin + 100]])
     return keys
 
 
-async def test_a_scan_yields_every_key_once_in_order(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_scan_returns_every_key_once_and_in_order(kv: KVClient, key_prefix: bytes) -> None:
     keys = await put_numbers(kv, key_prefix, 250)
     for page_size in (1, 7, 50, 249, 250, 251, 1000):
         scanned = [item.key async for item in kv.scan_prefix(key_prefix, page_size=page_size)]
@@ -31,7 +33,7 @@ async def test_a_scan_yields_every_key_once_in_order(kv: KVClient, key_prefix: b
     assert half == keys[10:20]
 
 
-async def test_a_scan_shows_one_moment_whatever_is_written_meanwhile(
+async def test_writes_during_a_scan_do_not_change_its_result(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     keys = await put_numbers(kv, key_prefix, 50)
@@ -44,7 +46,7 @@ async def test_a_scan_shows_one_moment_whatever_is_written_meanwhile(
     assert scanned == [(key, b"v") for key in keys]
 
 
-async def test_a_scan_reads_the_past_and_leaves_values_out_if_it_is_asked_to(
+async def test_a_scan_can_read_an_older_revision_without_values(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     keys = await put_numbers(kv, key_prefix, 20)
@@ -55,7 +57,7 @@ async def test_a_scan_reads_the_past_and_leaves_values_out_if_it_is_asked_to(
     ]
 
 
-async def test_a_scan_that_is_overtaken_by_compaction_says_so() -> None:
+async def test_a_scan_whose_revision_is_compacted_raises_the_compacted_revision() -> None:
     async with EtcdServer() as server, Channel(server.endpoint) as channel:
         kv = KVClient(channel)
         await put_numbers(kv, b"k/", 20)
@@ -68,22 +70,22 @@ async def test_a_scan_that_is_overtaken_by_compaction_says_so() -> None:
         assert caught.value.compacted_revision == revision
 
 
-async def test_a_page_without_size_is_refused(kv: KVClient, key_prefix: bytes) -> None:
+async def test_an_invalid_page_size_is_refused(kv: KVClient, key_prefix: bytes) -> None:
     with pytest.raises(ValueError, match="page_size must be at least 1"):
         await kv.scan_prefix(key_prefix, page_size=0).__anext__()
     with pytest.raises(TypeError, match="key_prefix must be bytes"):
         await kv.scan_prefix("text").__anext__()  # type: ignore[arg-type]  # on purpose
 
 
-async def test_a_server_that_is_too_old_for_a_streamed_range_is_named(
+async def test_a_streamed_range_from_an_old_server_names_the_needed_version(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     with pytest.raises(UnsupportedByServerError, match=r"KV\.RangeStream needs etcd 3\.7"):
         await kv.stream_range(key_prefix, key_prefix + b"\xff").__anext__()
 
 
-async def test_a_streamed_range_yields_the_pieces_that_the_server_sends() -> None:
-    """Played: no released etcd has the RPC."""
+async def test_a_streamed_range_returns_the_parts_that_the_server_sends() -> None:
+    """On a played server, because no released etcd has the RPC."""
 
     async def serve(
         request: pb.RangeRequest, context: grpc.aio.ServicerContext[object, object]
@@ -93,20 +95,18 @@ async def test_a_streamed_range_yields_the_pieces_that_the_server_sends() -> Non
             piece.kvs.add(key=request.key + b"%d" % number)
             yield pb.RangeStreamResponse(range_response=piece)
 
-    server = grpc.aio.server()
-    handler = grpc.unary_stream_rpc_method_handler(
-        serve,
-        request_deserializer=pb.RangeRequest.FromString,
-        response_serializer=pb.RangeStreamResponse.SerializeToString,
-    )
-    service = grpc.method_handlers_generic_handler("etcdserverpb.KV", {"RangeStream": handler})
-    server.add_generic_rpc_handlers((service,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with Channel(f"127.0.0.1:{port}") as channel:
-            pieces = [piece async for piece in KVClient(channel).stream_range(b"a", b"b")]
-    finally:
-        await server.stop(None)
+    async with PlayedEtcd({RANGE_STREAM: serve}) as server, Channel(server.endpoint) as channel:
+        pieces = [piece async for piece in KVClient(channel).stream_range(b"a", b"b")]
     assert [kv.key for piece in pieces for kv in piece] == [b"a0", b"a1", b"a2"]
     assert [piece.more for piece in pieces] == [True, True, False]
+
+
+async def test_a_scan_with_invalid_arguments_is_refused_before_its_first_iteration(
+    unreachable_kv: KVClient,
+) -> None:
+    with pytest.raises(ValueError, match="page_size must be at least 1, not 0"):
+        unreachable_kv.scan_range(b"a", b"b", page_size=0)
+    with pytest.raises(TypeError, match="key_prefix must be bytes"):
+        unreachable_kv.scan_prefix("text")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match="keys_only must be a bool"):
+        unreachable_kv.scan_prefix(b"a", keys_only="no")  # type: ignore[arg-type]  # on purpose

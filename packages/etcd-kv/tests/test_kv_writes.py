@@ -1,4 +1,4 @@
-"""Putting and deleting, on a real server: every call with every argument."""
+"""Puts and deletions on a real server: every call with every argument."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from etcd_testing import EtcdServer
 GrantLease = Callable[[], Awaitable[int]]
 
 
-class HeldLease:
-    """As much of a lease as a put must know."""
+class LeaseWithId:
+    """A lease as far as a put needs it."""
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -37,7 +37,7 @@ async def lease_of(kv: KVClient, key: bytes) -> int:
     return got.lease
 
 
-async def test_a_put_tells_its_revision(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_put_returns_its_revision(kv: KVClient, key_prefix: bytes) -> None:
     first = await kv.put(key_prefix, b"a")
     second = await kv.put(key_prefix, b"b")
     assert isinstance(first, Put)
@@ -50,7 +50,7 @@ async def test_a_put_tells_its_revision(kv: KVClient, key_prefix: bytes) -> None
     )
 
 
-async def test_a_put_returns_what_was_there_before(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_put_returns_the_previous_key(kv: KVClient, key_prefix: bytes) -> None:
     assert (await kv.put(key_prefix, b"a", None, True)).prev_kv is None
     again = await kv.put(key_prefix, b"b", prev_kv=True)
     assert isinstance(again.prev_kv, KeyValue)
@@ -58,19 +58,19 @@ async def test_a_put_returns_what_was_there_before(kv: KVClient, key_prefix: byt
     assert again.prev_kv.version == 1
 
 
-async def test_a_key_is_put_under_a_lease_and_ends_with_it(
+async def test_a_key_with_a_lease_is_deleted_when_the_lease_is_revoked(
     kv: KVClient, key_prefix: bytes, etcd_server: EtcdServer, grant_lease: GrantLease
 ) -> None:
     lease = await grant_lease()
     await kv.put(key_prefix + b"id", b"", lease)
-    await kv.put(key_prefix + b"held", b"", HeldLease(lease))
+    await kv.put(key_prefix + b"held", b"", LeaseWithId(lease))
     assert await lease_of(kv, key_prefix + b"id") == lease
     assert await lease_of(kv, key_prefix + b"held") == lease
     await etcd_server.etcdctl("lease", "revoke", f"{lease:x}")
     assert (await kv.get_prefix(key_prefix, count_only=True)).count == 0
 
 
-async def test_a_put_without_a_lease_takes_the_key_out_of_its_lease(
+async def test_a_put_without_a_lease_detaches_the_key_from_its_lease(
     kv: KVClient, key_prefix: bytes, grant_lease: GrantLease
 ) -> None:
     lease = await grant_lease()
@@ -89,7 +89,7 @@ async def test_a_lease_that_does_not_exist_is_an_error(kv: KVClient, key_prefix:
     assert await kv.get(key_prefix) is None
 
 
-async def test_a_put_can_keep_the_value(
+async def test_a_put_can_ignore_the_value(
     kv: KVClient, key_prefix: bytes, grant_lease: GrantLease
 ) -> None:
     lease = await grant_lease()
@@ -99,7 +99,7 @@ async def test_a_put_can_keep_the_value(
     assert await lease_of(kv, key_prefix) == lease
 
 
-async def test_a_put_can_keep_the_lease(
+async def test_a_put_can_ignore_the_lease(
     kv: KVClient, key_prefix: bytes, grant_lease: GrantLease
 ) -> None:
     lease = await grant_lease()
@@ -109,7 +109,7 @@ async def test_a_put_can_keep_the_lease(
     assert await lease_of(kv, key_prefix) == lease
 
 
-async def test_nothing_can_be_kept_of_a_key_that_is_not_there(
+async def test_value_and_lease_of_a_missing_key_cannot_be_ignored(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     with pytest.raises(KeyNotFoundError) as caught:
@@ -120,7 +120,7 @@ async def test_nothing_can_be_kept_of_a_key_that_is_not_there(
     assert await kv.get(key_prefix) is None
 
 
-async def test_a_deletion_tells_what_it_did(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_deletion_returns_its_revision_and_count(kv: KVClient, key_prefix: bytes) -> None:
     put = await kv.put(key_prefix, b"value")
     deleted = await kv.delete(key_prefix)
     assert isinstance(deleted, Delete)
@@ -129,12 +129,12 @@ async def test_a_deletion_tells_what_it_did(kv: KVClient, key_prefix: bytes) -> 
     assert await kv.get(key_prefix) is None
 
 
-async def test_a_deletion_of_nothing_is_none(kv: KVClient, key_prefix: bytes) -> None:
+async def test_delete_returns_none_for_a_missing_key(kv: KVClient, key_prefix: bytes) -> None:
     assert await kv.delete(key_prefix) is None
     assert await kv.delete(key_prefix, True) is None
 
 
-async def test_a_deletion_returns_what_was_there_before(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_deletion_returns_the_previous_key(kv: KVClient, key_prefix: bytes) -> None:
     await kv.put(key_prefix, b"value")
     deleted = await kv.delete(key_prefix, True)
     assert deleted is not None
@@ -142,7 +142,7 @@ async def test_a_deletion_returns_what_was_there_before(kv: KVClient, key_prefix
     assert (deleted.prev_kv.key, deleted.prev_kv.value) == (key_prefix, b"value")
 
 
-async def test_a_deletion_spares_the_keys_beside_it(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_deletion_of_one_key_keeps_its_neighbours(kv: KVClient, key_prefix: bytes) -> None:
     for name in (b"k", b"k\0", b"kk"):
         await kv.put(key_prefix + name, b"")
     await kv.delete(key_prefix + b"k")
@@ -160,9 +160,7 @@ async def test_a_prefix_is_deleted(kv: KVClient, key_prefix: bytes) -> None:
     assert [one.key for one in await kv.get_prefix(key_prefix)] == [key_prefix + b"b"]
 
 
-async def test_a_deleted_prefix_returns_what_was_there_before(
-    kv: KVClient, key_prefix: bytes
-) -> None:
+async def test_delete_prefix_returns_the_previous_keys(kv: KVClient, key_prefix: bytes) -> None:
     for name in (b"a1", b"a2"):
         await kv.put(key_prefix + name, b"value " + name)
     result = await kv.delete_prefix(key_prefix, True)
@@ -182,7 +180,7 @@ async def test_a_deletion_of_no_keys_is_false(kv: KVClient, key_prefix: bytes) -
         assert result.header.revision >= before
 
 
-async def test_a_range_is_deleted_without_its_end(kv: KVClient, key_prefix: bytes) -> None:
+async def test_delete_range_excludes_the_range_end(kv: KVClient, key_prefix: bytes) -> None:
     for name in (b"a", b"b", b"c"):
         await kv.put(key_prefix + name, b"value " + name)
     result = await kv.delete_range(key_prefix + b"a", key_prefix + b"c", True)
@@ -191,7 +189,7 @@ async def test_a_range_is_deleted_without_its_end(kv: KVClient, key_prefix: byte
     assert [one.key for one in await kv.get_prefix(key_prefix)] == [key_prefix + b"c"]
 
 
-async def test_a_value_is_replaced_where_it_is_the_expected_one(
+async def test_a_value_is_replaced_if_it_is_the_expected_one(
     kv: KVClient, key_prefix: bytes
 ) -> None:
     await kv.put(key_prefix, b"old")
@@ -201,7 +199,7 @@ async def test_a_value_is_replaced_where_it_is_the_expected_one(
     assert await value_of(kv, key_prefix) == b"new"
 
 
-async def test_what_is_not_there_is_not_replaced(kv: KVClient, key_prefix: bytes) -> None:
+async def test_a_missing_key_is_not_replaced(kv: KVClient, key_prefix: bytes) -> None:
     assert await kv.replace(key_prefix, b"", b"new") is False
     assert await kv.get(key_prefix) is None
     await kv.put(key_prefix, b"")
@@ -209,14 +207,14 @@ async def test_what_is_not_there_is_not_replaced(kv: KVClient, key_prefix: bytes
     assert await value_of(kv, key_prefix) == b"new"
 
 
-async def test_a_value_is_replaced_under_a_lease(
+async def test_a_replaced_value_can_have_a_lease(
     kv: KVClient, key_prefix: bytes, grant_lease: GrantLease
 ) -> None:
     lease = await grant_lease()
     await kv.put(key_prefix, b"old")
     assert await kv.replace(key_prefix, b"old", b"new", lease)
     assert await lease_of(kv, key_prefix) == lease
-    assert await kv.replace(key_prefix, b"new", b"newer", lease=HeldLease(lease))
+    assert await kv.replace(key_prefix, b"new", b"newer", lease=LeaseWithId(lease))
     assert await lease_of(kv, key_prefix) == lease
     assert await kv.replace(key_prefix, b"newer", b"newest")
     assert await lease_of(kv, key_prefix) == 0

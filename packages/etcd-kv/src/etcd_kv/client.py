@@ -1,163 +1,259 @@
-"""The key-value service: what a program calls."""
+"""`KVClient`, the client of etcd's key-value service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable
+from typing import ClassVar
 
-from etcd_channel import ResponseHeader, RevisionCompactedError
-from etcd_channel.arguments import check_bytes, check_key
-from etcd_kv._compaction import with_compacted_revision
+from etcd_channel import ChannelLike, LeaseLike, ResponseHeader, Service
+from etcd_channel.arguments import check_bytes, check_key, check_prefix
+from etcd_kv._compaction import call_compact, call_range, call_txn
+from etcd_kv._direct import DirectCalls
+from etcd_kv.bulk import Bulk
 from etcd_kv.pb import kv_pb2 as pb
 from etcd_kv.requests import (
-    LeaseLike,
-    checked_prefix,
+    SortOrder,
+    SortTarget,
     checked_range,
     compaction_request,
     delete_request,
-    get_request,
     put_request,
     range_request,
 )
-from etcd_kv.results import Delete, DeleteRange, Get, GetRange, Put, TransactionResult
-from etcd_kv.rpcs import COMPACT, DELETE_RANGE, PUT, RANGE, TXN
+from etcd_kv.results import Delete, DeleteRange, Get, GetRange, Put, delete_of, get_of, put_of
+from etcd_kv.rpcs import DELETE_RANGE, PUT
 from etcd_kv.scans import Scans
+from etcd_kv.stm import STM
+from etcd_kv.transaction_results import TransactionResult
 from etcd_kv.transactions import Compare, Operation, Transactions, txn_request
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from etcd_kv.requests import GetOptions, PrefixOptions, RangeOptions
 
 __all__ = ["KVClient"]
 
 
-class KVClient(Scans):
-    """etcd's key-value service on a channel.
+class KVClient(Bulk, Scans, STM):
+    """Reads and writes keys over a channel.
 
-    Keys and values are bytes; a string is refused with a `TypeError` that says how to
-    encode it. `timeout` is the number of seconds that a call may take, None the
-    channel's. Every call raises a `ClientError`; reads are repeated on another member
-    when one fails, writes are not: an error of a write that is not `definite` leaves open
-    whether it was applied, and so does cancelling it.
+    Keys and values are bytes; a string raises a `TypeError` that says how to encode it.
+    `timeout` is the number of seconds that a call may take; None means the channel's timeout.
+    A call that fails raises a `ClientError`. A read is retried on another member when a member
+    fails. A write is retried only if it certainly was not applied: a write whose error is not
+    `definite`, or that was cancelled, may have been applied.
     """
 
     transactions: ClassVar[Transactions] = Transactions()
-    """The words for `transaction`: `transactions.value(key) == value` and so on."""
+    """Builds the compares and operations of `transaction`: `transactions.value(key) == value`."""
 
-    # Reading ---------------------------------------------------------------------------
+    def __init__(self, channel: ChannelLike | Service) -> None:
+        super().__init__(channel)
+        # The view that takes plain calls without their messages, if there is one.
+        self._direct = self._channel if isinstance(self._channel, DirectCalls) else None
+
+    def coalescing(self) -> KVClient:
+        """Return a client whose concurrent gets, puts and deletions share transactions.
+
+        `get`, `put` and `delete` have the same arguments, results and errors, but those that are
+        called at the same time are sent as one transaction, which costs a fraction of as many
+        requests. No call waits for others to come: a call is sent at once, and while some are in
+        flight, later ones are gathered. Everything else is sent as by this client.
+
+        Those that are sent together take effect together, at one revision, so each key has one
+        of its states only. Each call has its own result, error and timeout, and can be cancelled
+        alone. If the server refuses a transaction, its parts are sent again, so the refusal reaches
+        only the call that caused it. If the outcome of a transaction is unknown, it is not sent
+        again, and each of its writes raises the error, which is not `definite`.
+
+        Gets at a `revision` are sent alone. So are all gets to a member whose etcd is older than
+        3.5.7, except 3.4.23 and later ones of 3.4: it could crash when a client is killed (etcd
+        issues 14110 and 14891).
+
+        All clients that are made by this method on one channel or view share their transactions.
+        """
+        from etcd_kv._coalescing import coalescing_view
+
+        return KVClient(coalescing_view(self._channel))
+
+    # Reads -----------------------------------------------------------------------------
 
     async def get(
         self,
         key: bytes,
         serializable: bool = False,
         *,
+        revision: int | None = None,
+        keys_only: bool = False,
+        min_mod_revision: int | None = None,
+        max_mod_revision: int | None = None,
+        min_create_revision: int | None = None,
+        max_create_revision: int | None = None,
         timeout: float | None = None,
-        **options: Unpack[GetOptions],
     ) -> Get | None:
-        """Read one key; None if it does not exist.
+        """Return one key with its value; None if the key does not exist.
 
-        The read is linearizable: it sees every write that was acknowledged before it
-        began. `serializable` lets the member answer from what it has, which is faster and
-        may be old. `options` are `revision` (read at that revision; None or 0 for the
-        newest), `keys_only`, and `min_mod_revision`, `max_mod_revision`,
-        `min_create_revision`, `max_create_revision`, outside of which the key is taken
-        for not existing.
+        The read is linearizable: it sees every write that was acknowledged before the read
+        began. With `serializable` the member answers from its local data without consulting the
+        other members: this is faster, but the answer may be stale.
 
-        Raises `RevisionCompactedError` and `FutureRevisionError` for a revision that the
-        server has no more, or not yet.
+        `revision` is the revision to read at; None or 0 means the newest one. `keys_only` leaves
+        the value out. `min_mod_revision` and `max_mod_revision` return the key only if it was
+        last modified within these revisions, `min_create_revision` and `max_create_revision`
+        only if it was created within them; both ends are included, and None or 0 means no limit.
+
+        Raises `RevisionCompactedError` if `revision` was compacted, and `FutureRevisionError` if
+        it does not exist yet.
         """
-        request = get_request(key, serializable, options)
-        try:
-            response = await self._channel.call(RANGE, request, timeout=timeout)
-        except RevisionCompactedError as error:
-            raise await self._with_compacted_revision(error, request, timeout) from error.__cause__
-        for keyvalue in response.kvs:
-            return Get(response.header, keyvalue)
-        return None
+        direct = self._direct
+        if (
+            direct is not None
+            and type(serializable) is bool
+            and revision is None
+            and keys_only is False
+            and min_mod_revision is None
+            and max_mod_revision is None
+            and min_create_revision is None
+            and max_create_revision is None
+        ):
+            return await direct.get(check_key("key", key), serializable, timeout)
+        # Without limit, which has no effect on one key, and count_only, which returns no key.
+        request = range_request(
+            check_key("key", key),
+            serializable=serializable,
+            revision=revision,
+            keys_only=keys_only,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+        )
+        response = await call_range(self._channel, request, timeout)
+        return get_of(response.header, response)
 
     async def get_prefix(
         self,
         key_prefix: bytes,
-        sort_order: str | None = None,
-        sort_target: str = "key",
+        sort_order: SortOrder | None = None,
+        sort_target: SortTarget = "key",
         keys_only: bool = False,
         *,
+        limit: int | None = None,
+        revision: int | None = None,
+        count_only: bool = False,
+        serializable: bool = False,
+        min_mod_revision: int | None = None,
+        max_mod_revision: int | None = None,
+        min_create_revision: int | None = None,
+        max_create_revision: int | None = None,
         timeout: float | None = None,
-        **options: Unpack[PrefixOptions],
     ) -> GetRange:
-        """Read all keys that begin with `key_prefix`; the empty prefix is every key's.
+        """Return all keys that begin with `key_prefix`; the empty prefix matches every key.
 
-        `sort_order` is "ascend", "descend" or None for the keys' own order, `sort_target`
-        one of "key", "version", "create", "mod" and "value". `keys_only` leaves the values
-        out. Beyond the options of `get`, `limit` is the most keys to return (None or 0 for
-        all), `count_only` returns none but their number, and `serializable` is as there.
+        `sort_order` is "ascend" or "descend"; None means "ascend". `sort_target` is the field to
+        sort by: "key", "version", "create", "mod" or "value". `keys_only` leaves the values out.
+        `limit` is the maximum number of keys to return, None or 0 means all; `more` of the result
+        is True if the limit left keys out. `count_only` returns the number of keys without the
+        keys. `revision`, `serializable`, the limits of revisions and the errors are as in `get`.
 
-        The whole range is read at one revision, the `header`'s, and comes in one response
-        without a limit on its size.
+        All keys are read at one revision: `revision`, or `header.revision` of the result if it
+        is None. They come in one response of any size; `scan_prefix` reads a range that is too
+        large for memory.
         """
-        start, end = checked_prefix(key_prefix)
-        asked: RangeOptions = {**options, "keys_only": keys_only}
-        return await self._get_range(start, end, sort_order, sort_target, asked, timeout)
+        start, end = check_prefix("key_prefix", key_prefix)
+        request = range_request(
+            start,
+            end,
+            sort_order=sort_order,
+            sort_target=sort_target,
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+        )
+        return await self._get_range(request, timeout)
 
     async def get_range(
         self,
         range_start: bytes,
-        range_end: bytes,
-        sort_order: str | None = None,
-        sort_target: str = "key",
+        range_end: bytes | None,
+        sort_order: SortOrder | None = None,
+        sort_target: SortTarget = "key",
         *,
+        limit: int | None = None,
+        revision: int | None = None,
+        keys_only: bool = False,
+        count_only: bool = False,
+        serializable: bool = False,
+        min_mod_revision: int | None = None,
+        max_mod_revision: int | None = None,
+        min_create_revision: int | None = None,
+        max_create_revision: int | None = None,
         timeout: float | None = None,
-        **options: Unpack[RangeOptions],
     ) -> GetRange:
-        r"""Read the keys from `range_start` up to, and without, `range_end`.
+        r"""Return the keys from `range_start` (included) to `range_end` (excluded).
 
-        `b"\0"` as the end stands for the end of all keys. The rest is as in `get_prefix`.
+        A `range_end` of `b"\0"` means every key from `range_start` on; None or `b""` means
+        `range_start` alone. A range that ends before it begins is empty. The other arguments
+        are as in `get_prefix`.
         """
         start, end = checked_range(range_start, range_end)
-        return await self._get_range(start, end, sort_order, sort_target, options, timeout)
+        request = range_request(
+            start,
+            end,
+            sort_order=sort_order,
+            sort_target=sort_target,
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+        )
+        return await self._get_range(request, timeout)
 
     async def get_all(
         self,
-        sort_order: str | None = None,
-        sort_target: str = "key",
+        sort_order: SortOrder | None = None,
+        sort_target: SortTarget = "key",
         keys_only: bool = False,
         *,
+        limit: int | None = None,
+        revision: int | None = None,
+        count_only: bool = False,
+        serializable: bool = False,
+        min_mod_revision: int | None = None,
+        max_mod_revision: int | None = None,
+        min_create_revision: int | None = None,
+        max_create_revision: int | None = None,
         timeout: float | None = None,
-        **options: Unpack[PrefixOptions],
     ) -> GetRange:
-        """Read all keys of the store. The rest is as in `get_prefix`."""
-        start, end = checked_prefix(b"")
-        asked: RangeOptions = {**options, "keys_only": keys_only}
-        return await self._get_range(start, end, sort_order, sort_target, asked, timeout)
-
-    async def _get_range(
-        self,
-        start: bytes,
-        end: bytes,
-        sort_order: str | None,
-        sort_target: str,
-        options: RangeOptions,
-        timeout: float | None,
-    ) -> GetRange:
-        request = range_request(
-            start, end, sort_order=sort_order, sort_target=sort_target, options=options
-        )
-        try:
-            response = await self._channel.call(RANGE, request, timeout=timeout)
-        except RevisionCompactedError as error:
-            raise await self._with_compacted_revision(error, request, timeout) from error.__cause__
-        return GetRange(response.header, response.kvs, response.more, response.count)
-
-    async def _with_compacted_revision(
-        self, error: RevisionCompactedError, request: pb.RangeRequest, timeout: float | None
-    ) -> RevisionCompactedError:
-        # A revision that cannot be read lies below the compacted one.
-        return await with_compacted_revision(
-            self._channel, error, request.key, request.revision + 1, timeout
+        """Return all keys of the store; the arguments are as in `get_prefix`."""
+        return await self.get_prefix(
+            b"",
+            sort_order=sort_order,
+            sort_target=sort_target,
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+            timeout=timeout,
         )
 
-    # Writing ---------------------------------------------------------------------------
+    async def _get_range(self, request: pb.RangeRequest, timeout: float | None) -> GetRange:
+        response = await call_range(self._channel, request, timeout)
+        return GetRange.from_response(response.header, response.kvs, response.more, response.count)
+
+    # Writes ----------------------------------------------------------------------------
 
     async def put(
         self,
@@ -170,54 +266,67 @@ class KVClient(Scans):
         ignore_lease: bool = False,
         timeout: float | None = None,
     ) -> Put:
-        """Put a value under a key.
+        """Set the value of a key, and create the key if it does not exist.
 
-        `lease` is a lease or its id: the key ends with it. None leaves the key without
-        one, also where it had one before. `prev_kv` returns the key as it was.
-        `ignore_value` keeps the key's value, which must be given as `b""` then, and
-        `ignore_lease` its lease; `KeyNotFoundError` is raised where there is no key.
+        `lease` is a lease or its ID: etcd deletes the key when the lease expires or is revoked.
+        None detaches the key from the lease that it had. `prev_kv` returns the key as it was
+        before the put. `ignore_value` keeps the present value; `value` must be `b""` then.
+        `ignore_lease` keeps the present lease; `lease` must be None then.
 
-        Raises `LeaseNotFoundError` for a lease that is gone, `RequestTooLargeError` and
-        `NoSpaceError` at the server's limits.
+        Raises `LeaseNotFoundError` if the lease does not exist, `KeyNotFoundError` if the key
+        does not exist and `ignore_value` or `ignore_lease` is set, and `RequestTooLargeError` or
+        `NoSpaceError` at the server's limits. After a `NoSpaceError` the put may have been
+        applied.
         """
+        direct = self._direct
+        if (
+            direct is not None
+            and lease is None
+            and prev_kv is False
+            and ignore_value is False
+            and ignore_lease is False
+        ):
+            return await direct.put(check_key("key", key), check_bytes("value", value), timeout)
         request = put_request(key, value, lease, prev_kv, ignore_value, ignore_lease)
         response = await self._channel.call(PUT, request, timeout=timeout)
-        if prev_kv and response.HasField("prev_kv"):
-            return Put(response.header, response.prev_kv)
-        return Put(response.header)
+        return put_of(response.header, response)
 
     async def delete(
         self, key: bytes, prev_kv: bool = False, *, timeout: float | None = None
     ) -> Delete | None:
-        """Delete one key; None if it did not exist. `prev_kv` returns it as it was."""
-        request = delete_request(check_key("key", key), None, prev_kv)
+        """Delete one key; return None if it did not exist.
+
+        `prev_kv` returns the deleted key with its value.
+        """
+        key = check_key("key", key)
+        if self._direct is not None and prev_kv is False:
+            return await self._direct.delete(key, timeout)
+        request = delete_request(key, None, prev_kv)
         response = await self._channel.call(DELETE_RANGE, request, timeout=timeout)
-        if not response.deleted:
-            return None
-        previous = response.prev_kvs[0] if response.prev_kvs else None
-        return Delete(response.header, response.deleted, previous)
+        return delete_of(response.header, response)
 
     async def delete_prefix(
         self, key_prefix: bytes, prev_kv: bool = False, *, timeout: float | None = None
     ) -> DeleteRange:
-        """Delete all keys that begin with `key_prefix`; the empty prefix is every key's.
+        """Delete all keys that begin with `key_prefix`; the empty prefix matches every key.
 
-        `prev_kv` returns them as they were.
+        `prev_kv` returns the deleted keys with their values.
         """
-        return await self._delete_range(*checked_prefix(key_prefix), prev_kv, timeout)
+        return await self._delete_range(*check_prefix("key_prefix", key_prefix), prev_kv, timeout)
 
     async def delete_range(
         self,
         range_start: bytes,
-        range_end: bytes,
+        range_end: bytes | None,
         prev_kv: bool = False,
         *,
         timeout: float | None = None,
     ) -> DeleteRange:
-        r"""Delete the keys from `range_start` up to, and without, `range_end`.
+        r"""Delete the keys from `range_start` (included) to `range_end` (excluded).
 
-        `b"\0"` as the end stands for the end of all keys. `prev_kv` returns them as they
-        were.
+        A `range_end` of `b"\0"` means every key from `range_start` on; None or `b""` means
+        `range_start` alone. A range that ends before it begins is empty. `prev_kv` returns the
+        deleted keys with their values.
         """
         return await self._delete_range(*checked_range(range_start, range_end), prev_kv, timeout)
 
@@ -226,27 +335,30 @@ class KVClient(Scans):
     ) -> DeleteRange:
         request = delete_request(start, end, prev_kv)
         response = await self._channel.call(DELETE_RANGE, request, timeout=timeout)
-        return DeleteRange(response.header, response.deleted, response.prev_kvs)
+        return DeleteRange.from_response(response.header, response.deleted, response.prev_kvs)
 
     # Transactions ----------------------------------------------------------------------
 
     async def replace(
         self,
         key: bytes,
-        initial_value: bytes,
+        initial_value: bytes | str,
         new_value: bytes,
         lease: LeaseLike | None = None,
         *,
         timeout: float | None = None,
     ) -> bool:
-        """Put `new_value` if the key holds `initial_value`; say whether it did.
+        """Replace the value of a key if it equals `initial_value`; return whether it did.
 
-        A key that does not exist holds nothing, not even an empty value. `lease` is as in
-        `put`.
+        The comparison and the put are one transaction. A key that does not exist is not
+        replaced, even if `initial_value` is empty. A string as `initial_value` is encoded in
+        UTF-8, as in transactions. `lease` is as in `put`.
         """
-        words = self.transactions
-        put = words.put(check_key("key", key), check_bytes("new_value", new_value), lease=lease)
-        compare = words.value(key) == check_bytes("initial_value", initial_value)
+        txn = self.transactions
+        put = txn.put(check_key("key", key), check_bytes("new_value", new_value), lease=lease)
+        if not isinstance(initial_value, str):
+            check_bytes("initial_value", initial_value)
+        compare = txn.value(key) == initial_value
         return (await self.transaction([compare], [put], timeout=timeout)).succeeded
 
     async def transaction(
@@ -257,53 +369,37 @@ class KVClient(Scans):
         *,
         timeout: float | None = None,
     ) -> TransactionResult:
-        """Carry out `success` if all of `compare` hold, else `failure`, at one revision.
+        """Execute `success` if all compares are true, else `failure`, atomically.
 
-        Returns a pair: whether the compares held, and a response for each operation. That
-        to a get is a list of `(value, Get)`, to a put, delete or nested transaction an
-        object with `response_put`, `response_delete_range` or `response_txn`. No compares
-        at all hold always.
+        Compares and operations are built by `transactions`. Without compares, `success` is
+        executed. All operations take effect at one revision. The result has `succeeded`, which
+        is True if all compares were true, `revision`, and the results of the operations by kind:
+        `gets`, `puts`, `deletes` and `txns`. It can also be unpacked as a pair, see
+        `TransactionResult`.
 
-        Raises `TooManyOperationsError` above the server's limit (128), and
-        `DuplicateKeyError` when one key would be modified twice.
+        Raises `TooManyOperationsError` above the server's limit (128 by default), and
+        `DuplicateKeyError` if one key would be modified twice.
+
+        A transaction that only reads can crash a server older than etcd 3.5.5 when it is
+        cancelled or times out (etcd issue 14110); `get`, `get_prefix` and `get_range` cannot.
         """
         request = txn_request(compare, success, failure)
-        try:
-            return TransactionResult(await self._channel.call(TXN, request, timeout=timeout))
-        except RevisionCompactedError as error:
-            # Of several reads it is not said which was refused.
-            key = next((read.key for read in _reads(request) if read.revision), b"\0")
-            raise await with_compacted_revision(
-                self._channel, error, key, 1, timeout
-            ) from error.__cause__
+        response = await call_txn(self._channel, request, timeout)
+        return TransactionResult.from_response(response.header, response)
 
     # History ---------------------------------------------------------------------------
 
     async def compact(
         self, revision: int, physical: bool = False, *, timeout: float | None = None
     ) -> ResponseHeader:
-        """Forget what was superseded before `revision`.
+        """Discard the history of all keys before `revision`.
 
-        What the keys held at that revision can still be read, and so can all that came
-        after it. `physical` waits until the space is free inside the database file.
+        Reads at `revision` and at later revisions still work. `physical` waits until the old
+        revisions are removed from the database, which frees space inside its file.
 
-        Raises `RevisionCompactedError` if it was done before, `FutureRevisionError` for a
-        revision that does not exist yet.
+        Raises `RevisionCompactedError` if `revision` was compacted before, and
+        `FutureRevisionError` if it does not exist yet.
         """
         request = compaction_request(revision, physical)
-        try:
-            response = await self._channel.call(COMPACT, request, timeout=timeout)
-        except RevisionCompactedError as error:
-            raise await with_compacted_revision(
-                self._channel, error, b"\0", revision, timeout
-            ) from error.__cause__
+        response = await call_compact(self._channel, request, timeout)
         return ResponseHeader(response.header)
-
-
-def _reads(request: pb.TxnRequest) -> Iterator[pb.RangeRequest]:
-    for op in (*request.success, *request.failure):
-        kind = op.WhichOneof("request")
-        if kind == "request_range":
-            yield op.request_range
-        elif kind == "request_txn":
-            yield from _reads(op.request_txn)

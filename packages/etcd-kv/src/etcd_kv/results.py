@@ -1,280 +1,340 @@
-"""What the key-value calls return."""
+"""The results of reads, puts and deletes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Protocol, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Final, Protocol, overload
 
-from etcd_channel import KeyValue, Record, ResponseHeader
-from etcd_channel.pb import common_pb2
+from etcd_channel import HeaderLike, KeyValue, KeyValueLike, KeyValues, Record, ResponseHeader
+from etcd_channel.arguments import NOT_GIVEN, check_flag, check_int
 from etcd_kv.pb import kv_pb2 as pb
 
-__all__ = ["Delete", "DeleteRange", "Get", "GetRange", "Put", "TransactionResult"]
+__all__ = ["Delete", "DeleteRange", "Get", "GetRange", "Put"]
 
-
-HeaderMessage = common_pb2.ResponseHeader | ResponseHeader
+_new = object.__new__
 
 
 class _Header:
-    """The header of an answer, made of its message when it is asked for: few ask."""
+    """The `header` of a result; made from the message at first access, as most are never read."""
 
     @overload
-    def __get__(self, answer: None, kind: type[_Answer]) -> _Header: ...
+    def __get__(self, result: None, kind: type[_Result]) -> _Header: ...
     @overload
-    def __get__(self, answer: _Answer, kind: type[_Answer]) -> ResponseHeader: ...
-    def __get__(self, answer: _Answer | None, kind: type[_Answer]) -> _Header | ResponseHeader:
-        if answer is None:
+    def __get__(self, result: _Result, kind: type[_Result]) -> ResponseHeader: ...
+    def __get__(self, result: _Result | None, kind: type[_Result]) -> _Header | ResponseHeader:
+        if result is None:
             return self
-        header = answer._header
+        header = result._header
         if not isinstance(header, ResponseHeader):
-            header = answer._header = ResponseHeader(header)
+            header = result._header = ResponseHeader(header)
         return header
 
 
-class _Answer(Protocol):
-    _header: HeaderMessage
+class _Result(Protocol):
+    _header: HeaderLike
+
+
+_NO_HEADER: Final = ResponseHeader()
+
+
+def _header_or_empty(header: HeaderLike) -> HeaderLike:
+    return _NO_HEADER if header is NOT_GIVEN else header
+
+
+def _key_values(kvs: Iterable[KeyValueLike]) -> KeyValues:
+    return KeyValues([] if kvs is NOT_GIVEN else list(map(KeyValue, kvs)))
 
 
 class Get(KeyValue):
-    """A key with its value, as it was read."""
+    """A key with its value, returned by a read.
+
+    A test can construct one from a `KeyValue` or from the fields of one.
+    """
 
     _fields: ClassVar[tuple[str, ...]] = ("header", *KeyValue._fields)
     __slots__ = ("_header",)
 
     header = _Header()
-    """Who answered, and at which revision."""
+    """The response header: the member that answered, and the revision of the store."""
 
-    def __init__(self, header: HeaderMessage, keyvalue: common_pb2.KeyValue) -> None:
-        self._header = header
-        self._message = keyvalue
+    @overload
+    def __init__(self, header: HeaderLike, keyvalue: KeyValueLike) -> None: ...
+    @overload
+    def __init__(
+        self,
+        header: HeaderLike = NOT_GIVEN,
+        *,
+        key: bytes,
+        value: bytes = b"",
+        create_revision: int = 0,
+        mod_revision: int = 0,
+        version: int = 0,
+        lease: int = 0,
+    ) -> None: ...
+    def __init__(
+        self, header: HeaderLike = NOT_GIVEN, keyvalue: KeyValueLike = NOT_GIVEN, **fields: Any
+    ) -> None:
+        self._header = _header_or_empty(header)
+        super().__init__(keyvalue, **fields)
+
+    @staticmethod
+    def from_response(header: HeaderLike, message: KeyValueLike) -> Get:
+        """Build a `Get` from a response, without the checks of the constructor."""
+        made = _new(Get)
+        made._header = header
+        made._message = message
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Get, (self.header, self._message)
 
 
-class _KeyValues:
-    """A sequence that wraps a key when it is asked for, and not before.
+def get_of(header: HeaderLike, response: pb.RangeResponse) -> Get | None:
+    """Return the result of a read of a single key; None for a missing key."""
+    kvs = response.kvs
+    return Get.from_response(header, kvs[0]) if kvs else None
 
-    So a large result costs little more than its bytes, and reading one key of it no more
-    than that one.
-    """
 
-    __slots__ = ("_messages",)
+def gets_of(header: HeaderLike, answers: Iterable[pb.ResponseOp]) -> list[Get | None]:
+    """Return the results of reads of single keys in a transaction; None for a missing key."""
+    # `Get.from_response` inlined, which saves a call for each key.
+    new, kind = _new, Get
+    gets: list[Get | None] = []
+    for answer in answers:
+        kvs = answer.response_range.kvs
+        if not kvs:
+            gets.append(None)
+            continue
+        made = new(kind)
+        made._header = header
+        made._message = kvs[0]
+        gets.append(made)
+    return gets
+
+
+class _KeySequence:
+    """A sequence of the keys in a response, or of those given to the constructor."""
+
+    __slots__ = ("_kvs",)
     _fields: ClassVar[tuple[str, ...]]
-
-    def __init__(self, messages: Sequence[common_pb2.KeyValue]) -> None:
-        self._messages = messages
+    _kvs: KeyValues
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _KeyValues) or type(other) is not type(self):
+        if not isinstance(other, _KeySequence) or type(other) is not type(self):
             return NotImplemented
         same = all(getattr(self, name) == getattr(other, name) for name in self._fields)
-        return same and list(self._messages) == list(other._messages)
+        return same and self._kvs == other._kvs
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, name) for name in self._fields))
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._kvs)
 
     def __iter__(self) -> Iterator[KeyValue]:
-        return map(KeyValue, self._messages)
+        return iter(self._kvs)
 
     @overload
     def __getitem__(self, index: int) -> KeyValue: ...
     @overload
     def __getitem__(self, index: slice) -> list[KeyValue]: ...
     def __getitem__(self, index: int | slice) -> KeyValue | list[KeyValue]:
-        if isinstance(index, slice):
-            return [KeyValue(message) for message in self._messages[index]]
-        return KeyValue(self._messages[index])
+        return self._kvs[index]
 
-    def _shown(self) -> str:
+    def _repr_of_keys(self) -> str:
         shown = ", ".join(repr(kv) for kv in self[:3])
         rest = len(self) - 3
         return f"[{shown}, and {rest} more]" if rest > 0 else f"[{shown}]"
 
 
-class GetRange(_KeyValues):
-    """The keys of a range with their values: iterable, indexable, sliceable.
+class GetRange(_KeySequence):
+    """The keys of a range with their values; a sequence of `KeyValue`.
 
-    It is true if the range holds any key, also when none was returned because only their
-    number was asked for. `len` is the number of keys that were returned.
+    It is true if the range has any key, even if `count_only` or `limit` left the keys out.
+    `len()` is the number of keys that were returned. The `KeyValue` of a key is made when it is
+    accessed, so a large result is cheap until it is read. A test can construct a result,
+    `GetRange(kvs=[KeyValue(key=b"k")])`; `count` is the number of `kvs` if it is not given.
     """
 
-    __slots__ = _fields = ("header", "count", "more")
+    _fields: ClassVar[tuple[str, ...]] = ("header", "count", "more")
+    __slots__ = ("_count", "_header", "_more")
 
-    header: ResponseHeader
-    """Who answered, and at which revision."""
-    more: bool
-    """Whether there are keys beyond the limit."""
-    count: int
-    """The number of keys in the range, whatever the limit."""
+    header = _Header()
+    """The response header: the member that answered, and the revision of the store."""
 
     def __init__(
         self,
-        header: common_pb2.ResponseHeader,
-        kvs: Sequence[common_pb2.KeyValue],
-        more: bool,
-        count: int,
+        header: HeaderLike = NOT_GIVEN,
+        kvs: Iterable[KeyValueLike] = NOT_GIVEN,
+        more: bool = NOT_GIVEN,
+        count: int = NOT_GIVEN,
     ) -> None:
-        super().__init__(kvs)
-        self.header = ResponseHeader(header)
-        self.more = more
-        self.count = count
+        self._header = _header_or_empty(header)
+        self._kvs = _key_values(kvs)
+        self._more = False if more is NOT_GIVEN else check_flag("more", more)
+        self._count = len(self._kvs) if count is NOT_GIVEN else check_int("count", count)
+
+    @classmethod
+    def from_response(
+        cls, header: HeaderLike, messages: Sequence[KeyValueLike], more: bool, count: int
+    ) -> GetRange:
+        """Build a `GetRange` from a response, without reading its keys."""
+        made = _new(GetRange)
+        made._header = header
+        made._kvs = KeyValues(messages)
+        made._more = more
+        made._count = count
+        return made
 
     @property
-    def kvs(self) -> Sequence[common_pb2.KeyValue]:
-        """The keys as they came over the wire: messages with the fields of `KeyValue`."""
-        return self._messages
+    def more(self) -> bool:
+        """Whether the limit left keys of the range out."""
+        return self._more
+
+    @property
+    def count(self) -> int:
+        """The number of keys in the range, including those that the limit left out."""
+        return self._count
+
+    @property
+    def kvs(self) -> Sequence[KeyValue]:
+        """The returned keys; the same sequence as the `GetRange` itself."""
+        return self._kvs
 
     def __bool__(self) -> bool:
-        return self.count > 0
+        return self._count > 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GetRange, (self.header, list(self._messages), self.more, self.count)
+        return GetRange.from_response, (self.header, self._kvs, self.more, self.count)
 
     def __repr__(self) -> str:
         return (
             f"GetRange(revision={self.header.revision}, count={self.count},"
-            f" more={self.more}, kvs={self._shown()})"
+            f" more={self.more}, kvs={self._repr_of_keys()})"
         )
 
 
 class Put(Record):
-    """What a put did."""
+    """The result of a put."""
 
     _fields: ClassVar[tuple[str, ...]] = ("header", "prev_kv")
-    __slots__ = ("_header", "prev_kv")
+    __slots__ = ("_header", "_prev_kv")
 
     header = _Header()
-    """Who answered; its revision is that of the put."""
-    prev_kv: KeyValue | None
-    """The key before it, if that was asked for and there was one."""
+    """The response header; its revision is the revision of the put."""
 
-    def __init__(
-        self, header: HeaderMessage, prev_kv: common_pb2.KeyValue | KeyValue | None = None
-    ) -> None:
-        self._header = header
-        self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+    def __init__(self, header: HeaderLike = NOT_GIVEN, prev_kv: KeyValueLike | None = None) -> None:
+        self._header = _header_or_empty(header)
+        self._prev_kv = None if prev_kv is None else KeyValue(prev_kv)
+
+    @property
+    def prev_kv(self) -> KeyValue | None:
+        """The key before the put; None if it did not exist or `prev_kv` was not requested."""
+        return self._prev_kv
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Put, (self.header, self.prev_kv)
 
 
+def put_of(header: HeaderLike, response: pb.PutResponse) -> Put:
+    """Return the result of a put."""
+    return Put(header, response.prev_kv if response.HasField("prev_kv") else None)
+
+
 class Delete(Record):
-    """What the deletion of one key did."""
+    """The result of the deletion of one key."""
 
-    __slots__ = _fields = ("header", "deleted", "prev_kv")
+    _fields: ClassVar[tuple[str, ...]] = ("header", "deleted", "prev_kv")
+    __slots__ = ("_deleted", "_header", "_prev_kv")
 
-    header: ResponseHeader
-    """Who answered; its revision is that of the deletion."""
-    deleted: int
-    """The number of keys deleted: 1."""
-    prev_kv: KeyValue | None
-    """The key before it, if that was asked for."""
+    header = _Header()
+    """The response header; its revision is the revision of the deletion."""
 
     def __init__(
         self,
-        header: common_pb2.ResponseHeader,
-        deleted: int,
-        prev_kv: common_pb2.KeyValue | None = None,
+        header: HeaderLike = NOT_GIVEN,
+        deleted: int = NOT_GIVEN,
+        prev_kv: KeyValueLike | None = None,
     ) -> None:
-        self.header = ResponseHeader(header)
-        self.deleted = deleted
-        self.prev_kv = None if prev_kv is None else KeyValue(prev_kv)
-
-
-class DeleteRange(_KeyValues):
-    """What the deletion of a range did; a sequence of the deleted keys if they were asked for.
-
-    It is true if any key was deleted. `len` is the number of keys that were returned.
-    """
-
-    __slots__ = _fields = ("header", "deleted")
-
-    header: ResponseHeader
-    """Who answered; its revision is that of the deletion, if there was one."""
-    deleted: int
-    """The number of keys deleted."""
-
-    def __init__(
-        self,
-        header: common_pb2.ResponseHeader,
-        deleted: int,
-        prev_kvs: Sequence[common_pb2.KeyValue],
-    ) -> None:
-        super().__init__(prev_kvs)
-        self.header = ResponseHeader(header)
-        self.deleted = deleted
+        self._header = _header_or_empty(header)
+        self._deleted = 1 if deleted is NOT_GIVEN else check_int("deleted", deleted)
+        self._prev_kv = None if prev_kv is None else KeyValue(prev_kv)
 
     @property
-    def prev_kvs(self) -> Sequence[common_pb2.KeyValue]:
-        """The deleted keys as they came over the wire: messages with `KeyValue`'s fields."""
-        return self._messages
+    def deleted(self) -> int:
+        """The number of deleted keys: 1."""
+        return self._deleted
 
-    def __bool__(self) -> bool:
-        return self.deleted > 0
+    @property
+    def prev_kv(self) -> KeyValue | None:
+        """The deleted key with its value; None if `prev_kv` was not requested."""
+        return self._prev_kv
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DeleteRange, (self.header, self.deleted, list(self._messages))
+        return Delete, (self.header, self.deleted, self.prev_kv)
+
+
+def delete_of(header: HeaderLike, response: pb.DeleteRangeResponse) -> Delete | None:
+    """Return the result of the deletion of a single key; None if it did not exist."""
+    if not response.deleted:
+        return None
+    previous = response.prev_kvs[0] if response.prev_kvs else None
+    return Delete(header, response.deleted, previous)
+
+
+class DeleteRange(_KeySequence):
+    """The result of the deletion of a range; with `prev_kv`, a sequence of the deleted keys.
+
+    It is true if any key was deleted. `len()` is the number of keys that were returned, 0 without
+    `prev_kv`. A test can construct a result, `DeleteRange(deleted=3)`; `deleted` is the number of
+    `prev_kvs` if it is not given.
+    """
+
+    _fields: ClassVar[tuple[str, ...]] = ("header", "deleted")
+    __slots__ = ("_deleted", "_header")
+
+    header = _Header()
+    """The response header; its revision is that of the deletion, if a key was deleted."""
+
+    def __init__(
+        self,
+        header: HeaderLike = NOT_GIVEN,
+        deleted: int = NOT_GIVEN,
+        prev_kvs: Iterable[KeyValueLike] = NOT_GIVEN,
+    ) -> None:
+        self._header = _header_or_empty(header)
+        self._kvs = _key_values(prev_kvs)
+        self._deleted = len(self._kvs) if deleted is NOT_GIVEN else check_int("deleted", deleted)
+
+    @classmethod
+    def from_response(
+        cls, header: HeaderLike, deleted: int, messages: Sequence[KeyValueLike]
+    ) -> DeleteRange:
+        """Build a `DeleteRange` from a response, without reading its keys."""
+        made = _new(DeleteRange)
+        made._header = header
+        made._kvs = KeyValues(messages)
+        made._deleted = deleted
+        return made
+
+    @property
+    def deleted(self) -> int:
+        """The number of deleted keys."""
+        return self._deleted
+
+    @property
+    def prev_kvs(self) -> Sequence[KeyValue]:
+        """The deleted keys, if `prev_kv` was requested; the same sequence as the result itself."""
+        return self._kvs
+
+    def __bool__(self) -> bool:
+        return self._deleted > 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DeleteRange.from_response, (self.header, self.deleted, self._kvs)
 
     def __repr__(self) -> str:
         return (
             f"DeleteRange(revision={self.header.revision}, deleted={self.deleted},"
-            f" prev_kvs={self._shown()})"
+            f" prev_kvs={self._repr_of_keys()})"
         )
-
-
-TransactionResponse = list[tuple[bytes, Get]] | pb.ResponseOp
-"""The response to one operation."""
-
-
-class TransactionResult(tuple[bool, list[TransactionResponse]]):
-    """A pair, as documented: whether the compares held, and a response for each operation.
-
-    The response to a get is a list of `(value, Get)`; to a put, a delete or a nested
-    transaction it is an object with `response_put`, `response_delete_range` or
-    `response_txn`. Beyond the pair, `header` tells the revision of the whole.
-    """
-
-    header: ResponseHeader
-    """Who answered, and the revision at which it was done."""
-
-    def __new__(cls, response: pb.TxnResponse) -> TransactionResult:
-        header = ResponseHeader(response.header)
-        responses = [_response(header, op) for op in response.responses]
-        return _transaction_result(response.succeeded, responses, header)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether all compares held, and so which list of operations was carried out."""
-        return self[0]
-
-    @property
-    def responses(self) -> list[TransactionResponse]:
-        """A response for each operation, in their order."""
-        return self[1]
-
-    def __repr__(self) -> str:
-        return (
-            f"TransactionResult(succeeded={self.succeeded}, revision={self.header.revision},"
-            f" responses={self.responses})"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _transaction_result, (self.succeeded, self.responses, self.header)
-
-
-def _transaction_result(
-    succeeded: bool, responses: list[TransactionResponse], header: ResponseHeader
-) -> TransactionResult:
-    made = tuple.__new__(TransactionResult, (succeeded, responses))
-    made.header = header
-    return made
-
-
-def _response(header: ResponseHeader, op: pb.ResponseOp) -> TransactionResponse:
-    if op.WhichOneof("response") == "response_range":
-        return [(kv.value, Get(header, kv)) for kv in op.response_range.kvs]
-    return op

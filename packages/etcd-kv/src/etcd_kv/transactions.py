@@ -1,21 +1,20 @@
-"""The language of transactions: compares, operations, and transactions within them.
+"""Builds transactions from compares, operations and nested transactions.
 
-Keys and values may be strings here, which are encoded in UTF-8; the documented helpers
-take both.
+Unlike in `KVClient`, keys and values may also be strings, which are encoded in UTF-8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
-from etcd_channel import to_bytes
-from etcd_channel.arguments import check_int, check_key, check_range_end
+from etcd_channel import LeaseLike, to_bytes
+from etcd_channel.arguments import check_key, check_lease_id, check_range_end, check_whole
 from etcd_kv.pb import kv_pb2 as pb
 from etcd_kv.requests import (
-    LeaseLike,
+    SortOrder,
+    SortTarget,
     delete_request,
-    lease_id,
     put_request,
     range_request,
 )
@@ -37,11 +36,7 @@ __all__ = [
     "txn_request",
 ]
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from etcd_kv.requests import RangeOptions
+OperandT = TypeVar("OperandT", contravariant=True)
 
 _OPERATORS: Final = {
     pb.Compare.EQUAL: "==",
@@ -57,29 +52,27 @@ def _encoded(name: str, value: object) -> bytes:
     raise TypeError(f"{name} must be bytes or str, not {type(value).__name__}")
 
 
-def _ends(key: object, range_end: object) -> tuple[bytes, bytes | None]:
+def _encoded_range(key: object, range_end: object) -> tuple[bytes, bytes | None]:
     start = check_key("key", _encoded("key", key))
-    if range_end is None:
-        return start, None
-    return start, check_range_end(start, "range_end", _encoded("range_end", range_end))
+    return start, None if range_end is None else _encoded("range_end", range_end)
 
 
 class Compare:
-    """A condition that is ready to be sent; made by comparing a target with something."""
+    """A condition of a transaction; the result of comparing a `Target` with a value."""
 
-    __slots__ = ("message",)
+    __slots__ = ("_message",)
 
     def __init__(self, message: pb.Compare) -> None:
-        self.message = message
+        self._message = message
 
     def __bool__(self) -> NoReturn:
         raise TypeError(
-            "a compare is neither true nor false before the server has seen it:"
-            " list several, instead of joining them by 'and'"
+            "a compare is neither true nor false until the server has evaluated it:"
+            " pass a list of compares instead of joining them by 'and'"
         )
 
     def __repr__(self) -> str:
-        message = self.message
+        message = self._message
         target = pb.Compare.CompareTarget.Name(message.target).lower()
         where = repr(message.key)
         if message.range_end:
@@ -88,21 +81,27 @@ class Compare:
         return f"{target}({where}) {_OPERATORS[message.result]} {operand!r}"
 
 
-class Target:
-    """What a condition looks at: something of a key, or of every key in a range.
+class Target(Generic[OperandT]):
+    """A field of one key, or of every key in a range, that a transaction compares.
 
-    `==`, `!=`, `<` and `>` make a `Compare` of it; etcd has no others.
+    The operators `==`, `!=`, `<` and `>` return a `Compare`; etcd has no others. With a
+    `range_end`, the compare is true if it is true for every key from `key` to `range_end`
+    (excluded). Numbers are ints; at run time, whatever `int()` converts is accepted as well.
     """
 
     __slots__ = ("_key", "_range_end")
-    _target: ClassVar[pb.Compare.CompareTarget]
+    # Any, because typing.get_type_hints of Python 3.10 refuses protobuf's enums.
+    _target: ClassVar[Any]
     _field: ClassVar[str]
 
     def __init__(self, key: bytes | str, range_end: bytes | str | None = None) -> None:
-        self._key, self._range_end = _ends(key, range_end)
+        self._key, self._range_end = _encoded_range(key, range_end)
+        if self._range_end:
+            # etcd treats an empty range as a key that does not exist.
+            check_range_end(self._key, "range_end", self._range_end)
 
     def _operand(self, other: Any) -> int | bytes:
-        return check_int(self._field, other)
+        return check_whole(self._field, other)
 
     def _compare(self, result: pb.Compare.CompareResult, other: Any) -> Compare:
         message = pb.Compare(result=result, target=self._target, key=self._key)
@@ -111,32 +110,34 @@ class Target:
         setattr(message, self._field, self._operand(other))
         return Compare(message)
 
-    def __eq__(self, other: Any) -> Compare:  # type: ignore[override]  # a language of its own
+    def __eq__(self, other: OperandT) -> Compare:  # type: ignore[override]  # returns a Compare
         return self._compare(pb.Compare.EQUAL, other)
 
-    def __ne__(self, other: Any) -> Compare:  # type: ignore[override]  # as above
+    def __ne__(self, other: OperandT) -> Compare:  # type: ignore[override]  # as above
         return self._compare(pb.Compare.NOT_EQUAL, other)
 
-    def __lt__(self, other: Any) -> Compare:
+    def __lt__(self, other: OperandT) -> Compare:
         return self._compare(pb.Compare.LESS, other)
 
-    def __gt__(self, other: Any) -> Compare:
+    def __gt__(self, other: OperandT) -> Compare:
         return self._compare(pb.Compare.GREATER, other)
 
-    def __le__(self, other: Any) -> NoReturn:
-        raise TypeError("etcd compares by ==, !=, < and > only, not by <=")
+    if not TYPE_CHECKING:  # a type checker accepts any operator that has a method
 
-    def __ge__(self, other: Any) -> NoReturn:
-        raise TypeError("etcd compares by ==, !=, < and > only, not by >=")
+        def __le__(self, other: object) -> NoReturn:
+            raise TypeError("etcd compares by ==, !=, < and > only, not by <=")
 
-    __hash__ = None  # type: ignore[assignment]  # equality makes a compare
+        def __ge__(self, other: object) -> NoReturn:
+            raise TypeError("etcd compares by ==, !=, < and > only, not by >=")
+
+    __hash__ = None  # type: ignore[assignment]  # == does not test for equality
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._key!r}) without an operator"
 
 
-class Value(Target):
-    """A key's value; that of a key that does not exist equals nothing."""
+class Value(Target[bytes | str]):
+    """The value of a key; every compare is false if the key does not exist."""
 
     __slots__ = ()
     _target = pb.Compare.VALUE
@@ -146,55 +147,58 @@ class Value(Target):
         return _encoded("value", other)
 
 
-class Version(Target):
-    """A key's version, its number of puts; 0 if it does not exist."""
+class Version(Target[int]):
+    """The version of a key: its number of puts since its creation; 0 if it does not exist."""
 
     __slots__ = ()
     _target = pb.Compare.VERSION
     _field = "version"
 
 
-class Create(Target):
-    """The revision at which a key came into being; 0 if it does not exist."""
+class Create(Target[int]):
+    """The revision at which a key was created; 0 if it does not exist."""
 
     __slots__ = ()
     _target = pb.Compare.CREATE
     _field = "create_revision"
 
 
-class Mod(Target):
-    """The revision of a key's last change; 0 if it does not exist."""
+class Mod(Target[int]):
+    """The revision at which a key was last modified; 0 if it does not exist."""
 
     __slots__ = ()
     _target = pb.Compare.MOD
     _field = "mod_revision"
 
 
-class LeaseOf(Target):
-    """The lease of a key, as its id or a lease; 0 if it has none or does not exist."""
+class LeaseOf(Target[LeaseLike]):
+    """The lease of a key; 0 if it has none or does not exist.
+
+    It is compared with a lease ID or a lease; None means 0.
+    """
 
     __slots__ = ()
     _target = pb.Compare.LEASE
     _field = "lease"
 
     def _operand(self, other: Any) -> int:
-        return lease_id("lease", other)
+        return check_lease_id(self._field, other, none=True)
 
 
 class Operation:
-    """Something that a transaction does; ready to be sent."""
+    """An operation of a transaction: `Put`, `Get`, `Delete` or `Txn`."""
 
-    __slots__ = ("message",)
+    __slots__ = ("_message",)
 
     def __init__(self, message: pb.RequestOp) -> None:
-        self.message = message
+        self._message = message
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.message).strip()!r})"
+        return f"{type(self).__name__}({str(self._message).strip()!r})"
 
 
 class Put(Operation):
-    """Put a key; the arguments are those of `KVClient.put`."""
+    """Sets the value of a key; the arguments are those of `KVClient.put`."""
 
     __slots__ = ()
 
@@ -220,7 +224,7 @@ class Put(Operation):
 
 
 class Get(Operation):
-    """Read a key, or the range up to `range_end`; beyond that as `KVClient.get_range`."""
+    """Reads a key, or a range if `range_end` is given; see `KVClient.get_range`."""
 
     __slots__ = ()
 
@@ -229,19 +233,39 @@ class Get(Operation):
         key: bytes | str,
         range_end: bytes | str | None = None,
         *,
-        sort_order: str | None = None,
-        sort_target: str = "key",
-        **options: Unpack[RangeOptions],
+        sort_order: SortOrder | None = None,
+        sort_target: SortTarget = "key",
+        limit: int | None = None,
+        revision: int | None = None,
+        keys_only: bool = False,
+        count_only: bool = False,
+        serializable: bool = False,
+        min_mod_revision: int | None = None,
+        max_mod_revision: int | None = None,
+        min_create_revision: int | None = None,
+        max_create_revision: int | None = None,
     ) -> None:
-        start, end = _ends(key, range_end)
+        start, end = _encoded_range(key, range_end)
         request = range_request(
-            start, end or b"", sort_order=sort_order, sort_target=sort_target, options=options
+            start,
+            end or b"",
+            sort_order=sort_order,
+            sort_target=sort_target,
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
         )
         super().__init__(pb.RequestOp(request_range=request))
 
 
 class Delete(Operation):
-    """Delete a key, or the range up to `range_end`."""
+    """Deletes a key, or a range if `range_end` is given; see `KVClient.delete_range`."""
 
     __slots__ = ()
 
@@ -251,12 +275,12 @@ class Delete(Operation):
         range_end: bytes | str | None = None,
         prev_kv: bool = False,
     ) -> None:
-        request = delete_request(*_ends(key, range_end), prev_kv)
+        request = delete_request(*_encoded_range(key, range_end), prev_kv)
         super().__init__(pb.RequestOp(request_delete_range=request))
 
 
 class Txn(Operation):
-    """A transaction within a transaction; the arguments are those of `KVClient.transaction`."""
+    """A nested transaction; the arguments are those of `KVClient.transaction`."""
 
     __slots__ = ()
 
@@ -270,7 +294,11 @@ class Txn(Operation):
 
 
 class Transactions:
-    """The words of the language, as `client.transactions` has them."""
+    """Builds the compares and the operations of a transaction; see `KVClient.transactions`.
+
+    Compares: `value(key) == b"v"`, `version`, `create`, `mod`, `lease`. Operations: `put`, `get`,
+    `delete`, `txn`.
+    """
 
     value = Value
     version = Version
@@ -282,21 +310,24 @@ class Transactions:
     delete = Delete
     txn = Txn
 
+    def __repr__(self) -> str:
+        return "Transactions()"
+
 
 def txn_request(
     compare: Iterable[Compare] | None,
     success: Iterable[Operation] | None = None,
     failure: Iterable[Operation] | None = None,
 ) -> pb.TxnRequest:
-    """Build a transaction; None stands for no compares, or nothing to do."""
+    """Build a transaction; None means no compares or no operations."""
     return pb.TxnRequest(
-        compare=[_checked_compare(item) for item in _listed("compare", compare)],
-        success=[_checked_operation("success", op) for op in _listed("success", success)],
-        failure=[_checked_operation("failure", op) for op in _listed("failure", failure)],
+        compare=[_checked_compare(item) for item in _as_list("compare", compare)],
+        success=[_checked_operation("success", op) for op in _as_list("success", success)],
+        failure=[_checked_operation("failure", op) for op in _as_list("failure", failure)],
     )
 
 
-def _listed(name: str, items: Iterable[Any] | None) -> list[Any]:
+def _as_list(name: str, items: Iterable[Any] | None) -> list[Any]:
     if items is None:
         return []
     if isinstance(items, (Compare, Operation, Target, bytes, str)):
@@ -309,7 +340,7 @@ def _listed(name: str, items: Iterable[Any] | None) -> list[Any]:
 
 def _checked_compare(item: object) -> pb.Compare:
     if isinstance(item, Compare):
-        return item.message
+        return item._message
     if isinstance(item, Target):
         raise ValueError(f"compare: {item!r}: one of ==, !=, < or > is missing")
     raise TypeError(
@@ -320,7 +351,7 @@ def _checked_compare(item: object) -> pb.Compare:
 
 def _checked_operation(name: str, item: object) -> pb.RequestOp:
     if isinstance(item, Operation):
-        return item.message
+        return item._message
     raise TypeError(
         f"{name} must hold operations such as transactions.put(key, value),"
         f" not {type(item).__name__}"
