@@ -1,4 +1,4 @@
-"""What the tests of leases ask the world again and again."""
+"""Helpers of the lease tests that poll a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["is_there", "until"]
 
 
 async def until(question: Callable[[], Awaitable[object]], answer: object) -> None:
-    """Ask until the answer is this one, for what a server does in its own time."""
+    """Call repeatedly until it returns the expected value."""
     last: object = None
     for _ in range(1000):
         last = await question()
@@ -22,5 +22,5 @@ async def until(question: Callable[[], Awaitable[object]], answer: object) -> No
 
 
 async def is_there(client: LeaseClient, lease: Lease | int) -> bool:
-    """Whether the server has a lease."""
+    """Return whether the server has a lease."""
     return (lease if isinstance(lease, int) else lease.id) in await client.leases()

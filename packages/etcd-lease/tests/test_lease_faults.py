@@ -1,4 +1,4 @@
-"""Grants and revocations whose answers get lost, or whose callers are cancelled, leak nothing."""
+"""Grants and revocations leak no lease when answers are lost or callers are cancelled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from etcd_testing import EtcdServer, FaultProxy
 
 @pytest.fixture
 async def server() -> AsyncIterator[EtcdServer]:
-    """A server of the test's own: it has the leases of this test, and no others."""
+    """A separate server, which has the leases of this test only."""
     async with EtcdServer() as server:
         yield server
 
@@ -30,19 +30,19 @@ async def proxy(server: EtcdServer) -> AsyncIterator[FaultProxy]:
 
 @pytest.fixture
 async def faulty(proxy: FaultProxy) -> AsyncIterator[LeaseClient]:
-    """A client whose connections the test can break."""
+    """A client on a proxy that can break its connections."""
     async with Channel(proxy.endpoint) as channel:
         yield LeaseClient(channel)
 
 
 @pytest.fixture
 async def witness(server: EtcdServer) -> AsyncIterator[LeaseClient]:
-    """A client that sees what is on the server."""
+    """A client that is connected to the server directly."""
     async with Channel(server.endpoint) as channel:
         yield LeaseClient(channel)
 
 
-async def test_a_grant_whose_answer_is_lost_is_settled_and_makes_one_lease(
+async def test_a_grant_whose_answer_is_lost_is_repeated_and_makes_one_lease(
     faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
 ) -> None:
     await faulty.channel.connect()
@@ -55,7 +55,7 @@ async def test_a_grant_whose_answer_is_lost_is_settled_and_makes_one_lease(
     assert await lease.granted_ttl() == 60
 
 
-async def test_a_grant_with_an_id_of_the_callers_is_sent_once_and_left_to_the_caller(
+async def test_a_grant_with_the_callers_id_is_sent_once_and_not_revoked(
     faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
 ) -> None:
     await faulty.channel.connect()
@@ -64,7 +64,7 @@ async def test_a_grant_with_an_id_of_the_callers_is_sent_once_and_left_to_the_ca
         await faulty.lease(60, 4711)
     assert killed.done()
     assert not raised.value.definite
-    # It may be another's: so nobody but the caller can revoke it.
+    # The lease may belong to another program: only the caller can revoke it.
     assert await witness.leases() == [4711]
     with pytest.raises(DuplicateLeaseError):
         await faulty.lease(60, 4711)
@@ -83,7 +83,7 @@ async def test_a_grant_that_is_never_answered_is_revoked_when_the_server_is_reac
     await until(witness.leases, [])
 
 
-async def test_a_grant_that_was_never_sent_is_definite_and_leaves_nothing_to_do() -> None:
+async def test_a_grant_that_was_never_sent_is_definite_and_revokes_nothing() -> None:
     channel = Channel("127.0.0.1:1", connect_timeout=0.1)
     with pytest.raises(ClientError) as raised:
         await LeaseClient(channel).lease(60)
@@ -131,7 +131,7 @@ async def test_a_grant_that_is_cancelled_anywhere_leaves_no_lease(
     assert await witness.leases() == []
 
 
-async def test_a_grant_that_is_cancelled_while_under_way_is_taken_back(
+async def test_a_grant_that_is_cancelled_in_flight_is_revoked(
     faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
 ) -> None:
     await faulty.channel.connect()
@@ -145,7 +145,7 @@ async def test_a_grant_that_is_cancelled_while_under_way_is_taken_back(
     await until(witness.leases, [])
 
 
-async def test_closing_the_channel_ends_a_grant_that_is_under_way(
+async def test_closing_the_channel_ends_a_grant_in_flight(
     faulty: LeaseClient, proxy: FaultProxy
 ) -> None:
     await faulty.channel.connect()
@@ -157,13 +157,11 @@ async def test_closing_the_channel_ends_a_grant_that_is_under_way(
         await granting
 
 
-async def test_a_grant_that_runs_out_of_time_says_so_in_time(
-    faulty: LeaseClient, proxy: FaultProxy
-) -> None:
+async def test_a_grant_times_out_in_time(faulty: LeaseClient, proxy: FaultProxy) -> None:
     await faulty.channel.connect()
     proxy.black_hole()
     with pytest.raises(ClientError):
-        await asyncio.wait_for(faulty.lease(600, timeout=0.2), 30)
+        await asyncio.wait_for(faulty.lease(600, timeout=0.2), 60)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(faulty.lease(600), 0.2)
     proxy.heal()
@@ -181,7 +179,7 @@ async def test_a_revocation_whose_answer_is_lost_is_no_failure(
         await lease.revoke()
 
 
-async def test_a_lease_counts_as_lost_from_its_revocation_on_whatever_comes_of_it(
+async def test_a_lease_counts_as_lost_once_its_revocation_starts_even_if_that_fails(
     faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
 ) -> None:
     lease = await faulty.lease(600, keep_alive=True)
@@ -196,7 +194,7 @@ async def test_a_lease_counts_as_lost_from_its_revocation_on_whatever_comes_of_i
     proxy.heal()
 
 
-async def test_a_block_that_cannot_revoke_at_its_end_says_so_to_the_log_only(
+async def test_a_block_that_cannot_revoke_at_its_end_only_logs_it(
     faulty: LeaseClient,
     proxy: FaultProxy,
     witness: LeaseClient,
@@ -210,7 +208,7 @@ async def test_a_block_that_cannot_revoke_at_its_end_says_so_to_the_log_only(
     proxy.heal()
 
 
-async def test_a_block_whose_end_is_cancelled_revokes_all_the_same(
+async def test_a_block_whose_end_is_cancelled_still_revokes(
     faulty: LeaseClient, proxy: FaultProxy, witness: LeaseClient
 ) -> None:
     entered = asyncio.Event()
@@ -231,14 +229,14 @@ async def test_a_block_whose_end_is_cancelled_revokes_all_the_same(
     await until(witness.leases, [])
 
 
-async def test_a_refresh_goes_to_the_next_member_when_one_stays_silent() -> None:
+async def test_a_refresh_goes_to_the_next_member_when_one_is_silent() -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        # Two ways to one server: the choice of the first is left to chance.
+        # Two endpoints of one server: the channel chooses the first one at random.
         async with Channel([proxy.endpoint, server.endpoint]) as channel:
             client = LeaseClient(channel)
             lease = await client.lease(600)
             proxy.black_hole()
             for _ in range(3):
-                await lease.refresh(timeout=2)
+                await lease.refresh(timeout=10)
             assert await is_there(client, lease)
         proxy.heal()

@@ -1,4 +1,4 @@
-"""Leases are kept alive over restarts, kills, cuts and silence, and lost when they must be."""
+"""Keep-alive over restarts, kills, broken connections and silence, and the loss of leases."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from lease_support import is_there, until
 
 from etcd_channel import Channel
 from etcd_lease import Lease, LeaseClient, LeaseExpiredError
+from etcd_lease._keep_alive_stream import LEASES_PER_STREAM
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
 
 HANG = 60.0
-"""Seconds after which a test has hung; nothing is measured by it."""
+"""The timeout of a test that hangs; nothing is measured by it."""
 
 
 async def renewed(lease: Lease) -> None:
-    """Wait until a lease was renewed once more; it must not be lost on the way."""
+    """Wait until a lease is renewed once more; it must not be lost meanwhile."""
     left = lease.remaining
     while not lease.is_lost:
         await asyncio.sleep(0.01)
@@ -34,7 +35,7 @@ async def renewed(lease: Lease) -> None:
 
 
 async def streams(server: EtcdServer, kind: str = "started") -> int:
-    """How many keep-alive streams a server has seen begin, or end ("handled")."""
+    """Return how many keep-alive streams a server has counted as started or as handled (ended)."""
     metrics = await server.metrics()
     return round(
         sum(
@@ -77,13 +78,13 @@ async def test_a_lease_known_by_its_id_is_kept_alive(
         lease = Lease(granted.id, 60, LeaseClient(other))
         await lease.keep_alive()
         assert lease.ttl == 1
-        for _ in range(4):
+        while not granted.is_lost:
             await renewed(lease)
-        assert granted.is_lost
+        await renewed(lease)
         await lease.revoke()
 
 
-async def test_a_lease_is_kept_alive_although_nobody_holds_the_object(client: LeaseClient) -> None:
+async def test_a_lease_is_kept_alive_without_a_reference_to_its_object(client: LeaseClient) -> None:
     lease_id = (await client.lease(1, keep_alive=True)).id
     await asyncio.sleep(2.0)
     await client.revoke_lease(lease_id)
@@ -105,6 +106,54 @@ async def test_two_hundred_leases_and_two_clients_use_one_stream() -> None:
         await until(lambda: streams(server, "handled"), 1)
 
 
+async def test_the_stream_is_opened_for_the_first_renewal_that_is_due() -> None:
+    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+        client = LeaseClient(channel)
+        async with client.lease(300, keep_alive=True):
+            async with client.lease(600, keep_alive=True):
+                pass
+            assert await streams(server) == 0
+            async with client.lease(3, keep_alive=True) as lease:
+                await renewed(lease)
+            assert await streams(server) == 1
+
+
+async def test_a_lease_whose_stream_was_not_opened_yet_is_lost_when_the_channel_is_closed(
+    etcd_endpoint: str,
+) -> None:
+    async with Channel(etcd_endpoint) as channel:
+        client = LeaseClient(channel)
+        lease = await client.lease(60, keep_alive=True)
+        lost = asyncio.create_task(lease.until_lost())
+        await asyncio.sleep(0)
+    assert "closed" in str(await asyncio.wait_for(lost, HANG))
+    async with Channel(etcd_endpoint) as channel:
+        await LeaseClient(channel).revoke_lease(lease.id)
+
+
+async def test_more_leases_than_a_stream_takes_are_kept_alive_on_several() -> None:
+    async with EtcdServer() as server:
+        async with FaultProxy(server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
+            client = LeaseClient(channel)
+            places = asyncio.Semaphore(64)
+
+            async def granted() -> Lease:
+                async with places:
+                    return await client.lease(20, keep_alive=True)
+
+            leases = await asyncio.gather(*(granted() for _ in range(LEASES_PER_STREAM + 50)))
+            await until(lambda: streams(server), 2)
+            # The place of a lease that is released is taken by the next one.
+            await leases[0].revoke()
+            leases[0] = await granted()
+            # A lease that is kept alive already stays on its stream.
+            await asyncio.gather(*(lease.keep_alive() for lease in leases))
+            proxy.cut()
+            await asyncio.wait_for(asyncio.gather(*map(renewed, leases)), HANG)
+            assert await streams(server) >= 4
+            assert len(await client.leases()) == len(leases)
+
+
 async def test_a_revocation_by_another_client_is_noticed(
     client: LeaseClient, etcd_server: EtcdServer
 ) -> None:
@@ -112,12 +161,12 @@ async def test_a_revocation_by_another_client_is_noticed(
     other = await client.lease(2, keep_alive=True)
     await etcd_server.etcdctl("lease", "revoke", f"{lease.id:x}")
     error = await asyncio.wait_for(lease.lost, HANG)
-    assert "the server has it no more" in str(error)
+    assert "the server no longer has it" in str(error)
     await renewed(other)
     await other.revoke()
 
 
-async def test_leases_are_kept_over_a_restart_of_the_server() -> None:
+async def test_leases_are_kept_alive_over_a_restart_of_the_server() -> None:
     async with EtcdServer() as server, Channel(server.endpoint) as channel:
         lease = await LeaseClient(channel).lease(6, keep_alive=True)
         await server.restart()
@@ -148,8 +197,8 @@ async def test_leases_are_kept_while_a_member_stops_answering() -> None:
             await renewed(lease)
             await follower.resume()
             await follower.wait_healthy()
-        # At last, and for good: a leader that goes on after a stall may revoke what the next
-        # one has renewed (etcd issue 15247).
+        # The last member is not resumed: a leader that continues after a stall may revoke what the
+        # next one has renewed (etcd issue 15247).
         await (await cluster.leader()).pause()
         await renewed(lease)
         await lease.revoke()
@@ -170,7 +219,7 @@ async def test_a_lease_is_kept_while_its_connection_is_cut_again_and_again(
         await lease.revoke()
 
 
-async def test_a_lease_is_kept_over_a_silence_that_is_shorter_than_its_life(
+async def test_a_lease_survives_a_silence_shorter_than_its_ttl(
     etcd_server: EtcdServer,
 ) -> None:
     async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
@@ -188,7 +237,7 @@ async def test_a_lease_is_kept_by_another_member_when_one_falls_silent(
     async with FaultProxy(etcd_server.endpoint) as first, FaultProxy(etcd_server.endpoint) as next_:
         async with Channel([first.endpoint, next_.endpoint]) as channel:
             lease = await LeaseClient(channel).lease(4, keep_alive=True)
-            # One of the two is where the stream is.
+            # The stream is on one of the two proxies.
             for silent in (first, next_):
                 silent.black_hole()
                 await renewed(lease)
@@ -197,7 +246,7 @@ async def test_a_lease_is_kept_by_another_member_when_one_falls_silent(
             await lease.revoke()
 
 
-async def test_a_lease_is_lost_in_a_silence_that_is_longer_and_stays_lost(
+async def test_a_lease_is_lost_in_a_silence_longer_than_its_ttl_and_stays_lost(
     client: LeaseClient, etcd_server: EtcdServer
 ) -> None:
     async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
@@ -206,7 +255,7 @@ async def test_a_lease_is_lost_in_a_silence_that_is_longer_and_stays_lost(
         proxy.black_hole()
         began = time.monotonic()
         error = await asyncio.wait_for(lease.lost, HANG)
-        # It is lost by its own clock: nobody could say so.
+        # It is lost by the client's clock, without an answer of a server.
         assert "no renewal was acknowledged for its time to live of 1 s" in str(error)
         assert time.monotonic() - began < 30
         proxy.heal()
@@ -220,7 +269,7 @@ async def test_an_answer_that_comes_too_late_does_not_bring_a_lease_back(
     async with FaultProxy(etcd_server.endpoint) as proxy, Channel(proxy.endpoint) as channel:
         lease = await LeaseClient(channel).lease(2, keep_alive=True)
         await renewed(lease)
-        # The server gets the requests and renews; what it answers is held.
+        # The server gets the requests and renews the lease; its answers are held back.
         proxy.black_hole("to_client")
         await asyncio.wait_for(lease.lost, HANG)
         proxy.heal()
@@ -231,7 +280,7 @@ async def test_an_answer_that_comes_too_late_does_not_bring_a_lease_back(
             await lease.refresh()
 
 
-async def test_a_lease_is_kept_although_tokens_expire() -> None:
+async def test_a_lease_is_kept_alive_when_tokens_expire() -> None:
     async with EtcdServer(auth_token_ttl=1) as server:
         await server.enable_auth("secret")
         async with Channel(server.endpoint, username="root", password="secret") as channel:
@@ -242,7 +291,7 @@ async def test_a_lease_is_kept_although_tokens_expire() -> None:
                     other = await LeaseClient(through).lease(3, keep_alive=True)
                     for _ in range(3):
                         await asyncio.sleep(1.5)
-                        # By now the token is old; the next stream has to have a new one.
+                        # The token has expired by now; the next stream needs a new one.
                         proxy.cut()
                         await renewed(other)
                     await other.revoke()
@@ -251,7 +300,7 @@ async def test_a_lease_is_kept_although_tokens_expire() -> None:
             await lease.revoke()
 
 
-async def test_nothing_is_left_behind() -> None:
+async def test_closing_the_channel_leaves_no_stream_and_no_task() -> None:
     async with EtcdServer() as server:
         before = asyncio.all_tasks()
         channel = Channel(server.endpoint)
@@ -259,7 +308,7 @@ async def test_nothing_is_left_behind() -> None:
         async with client.lease(60, keep_alive=True):
             lease = await client.lease(60)
             await lease.keep_alive()
-            # Without this the end may come before the stream has reached the server.
+            # Without this, the channel may be closed before the stream has reached the server.
             await until(lambda: streams(server), 1)
             await lease.revoke()
         await channel.close()
@@ -280,7 +329,7 @@ from etcd_lease import LeaseClient
 async def main():
     async with Channel(sys.argv[1]) as channel:
         lease = await LeaseClient(channel).lease(1, keep_alive=True)
-        # Runs before anything of the event loop's can, when the process goes on.
+        # Runs before the event loop does, when the process continues.
         signal.signal(signal.SIGCONT, lambda *_: print("on waking", lease.is_lost, flush=True))
         print(lease.id, flush=True)
         error = await lease.lost
@@ -295,7 +344,7 @@ from etcd_channel import Channel
 from etcd_lease import LeaseClient
 
 async def main():
-    # In debug mode asyncio complains on stderr of what a busy machine made slow.
+    # In debug mode asyncio writes to stderr when a busy machine makes a callback slow.
     asyncio.get_running_loop().slow_callback_duration = 1000
     async with Channel(sys.argv[1]) as channel:
         client = LeaseClient(channel)
@@ -317,7 +366,7 @@ asyncio.run(main(), debug=True)
 
 @asynccontextmanager
 async def program(*arguments: str) -> AsyncIterator[Process]:
-    """Run a Python program that takes every warning for an error."""
+    """Run a Python program with warnings as errors."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", *arguments),
         stdout=PIPE,
@@ -332,7 +381,7 @@ async def program(*arguments: str) -> AsyncIterator[Process]:
         await process.communicate()
 
 
-async def test_a_process_that_was_stopped_finds_its_lease_lost_before_anything_else(
+async def test_a_stopped_process_sees_its_lease_lost_as_soon_as_it_continues(
     client: LeaseClient, etcd_endpoint: str
 ) -> None:
     async with program("-c", STOPPED, etcd_endpoint) as process:

@@ -1,10 +1,12 @@
-"""What a lease says of itself, and the block that it is for."""
+"""The attributes of a lease, its loss, and its `async with` block."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -30,26 +32,26 @@ async def test_the_documented_methods(client: LeaseClient) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ((0, 10), ValueError, "lease_id must be at least 1"),
-        (("1", 10), TypeError, "lease_id must be an int, not str"),
+        ((0, 10), ValueError, "lease_id must not be 0"),
+        ((None, 10), TypeError, "lease_id must be a lease or its id, an int, not NoneType"),
         ((1, 0), ValueError, "ttl must be at least 1"),
         ((1, None), TypeError, "ttl must be an int, not NoneType"),
     ],
 )
-async def test_a_lease_of_bad_arguments_is_refused(
+async def test_a_lease_with_bad_arguments_is_refused(
     nobody: LeaseClient, arguments: tuple[Any, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
         Lease(*arguments, nobody)
 
 
-async def test_a_lease_of_something_else_than_a_client_is_refused(nobody: LeaseClient) -> None:
-    for other in (None, nobody.channel):
+async def test_a_lease_without_a_client_is_refused(nobody: LeaseClient) -> None:
+    for other in (None, nobody.channel, LeaseClient):
         with pytest.raises(TypeError, match="etcd_client must be a LeaseClient or a Client"):
             Lease(1, 10, other)  # type: ignore[arg-type]  # the mistake itself
 
 
-async def test_a_lease_made_of_an_id_knows_nothing_until_the_server_was_heard(
+async def test_a_lease_made_from_an_id_is_unconfirmed_until_the_server_answers(
     client: LeaseClient, etcd_endpoint: str
 ) -> None:
     granted = await client.lease(60)
@@ -64,7 +66,7 @@ async def test_a_lease_made_of_an_id_knows_nothing_until_the_server_was_heard(
     await granted.revoke()
 
 
-async def test_a_lease_made_of_an_id_that_is_gone_is_lost_when_the_server_says_so(
+async def test_a_lease_made_from_an_expired_id_is_lost_when_the_server_answers(
     client: LeaseClient,
 ) -> None:
     for question in ("refresh", "keys", "remaining_ttl", "granted_ttl", "keep_alive"):
@@ -75,7 +77,7 @@ async def test_a_lease_made_of_an_id_that_is_gone_is_lost_when_the_server_says_s
         assert lease.is_lost
 
 
-async def test_what_is_known_of_an_id_is_shared_on_a_channel(client: LeaseClient) -> None:
+async def test_leases_of_one_id_share_their_state_on_a_channel(client: LeaseClient) -> None:
     lease = await client.lease(60)
     same = Lease(lease.id, 60, LeaseClient(client.channel))
     assert same.remaining > 0
@@ -84,24 +86,49 @@ async def test_what_is_known_of_an_id_is_shared_on_a_channel(client: LeaseClient
     assert lease.is_lost
 
 
-async def test_the_id_of_a_lost_lease_can_be_granted_anew_and_the_lost_stays_lost(
+async def test_the_id_of_a_lost_lease_can_be_granted_again_and_the_old_lease_stays_lost(
     client: LeaseClient, etcd_server: EtcdServer
 ) -> None:
     first = await client.lease(60, 4712, keep_alive=True)
-    # Another revokes it, and before this client is told the id is taken again.
+    # Another client revokes it and grants the id again, before this client notices.
     await etcd_server.etcdctl("lease", "revoke", f"{4712:x}")
     async with client.lease(60, 4712) as second:
         assert first.is_lost
         assert not second.is_lost
 
 
-async def test_after_a_stall_a_lease_is_lost_before_anything_else_was_done(
+async def test_a_lost_lease_does_not_end_the_next_one_with_its_id(
+    client: LeaseClient, etcd_server: EtcdServer
+) -> None:
+    async with client.lease(60, 4714) as first:
+        await etcd_server.etcdctl("lease", "revoke", f"{4714:x}")
+        second = await client.lease(60, 4714, keep_alive=True)
+    with pytest.raises(LeaseExpiredError):
+        await first.revoke()
+    assert await second.remaining_ttl() > 0
+    await second.revoke()
+
+
+async def test_a_lost_lease_does_not_stop_the_keep_alives_of_the_next_one_with_its_id() -> None:
+    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+        client = LeaseClient(channel)
+        first = await client.lease(10, 4715, keep_alive=True)
+        await server.etcdctl("lease", "revoke", f"{4715:x}")
+        second = await client.lease(10, 4715, keep_alive=True)
+        first.stop_keep_alive()
+        end = time.monotonic() + second.remaining
+        while time.monotonic() + second.remaining < end + 0.5:
+            assert not second.is_lost
+            await asyncio.sleep(0.05)
+
+
+async def test_a_lease_is_lost_immediately_after_the_event_loop_was_blocked(
     client: LeaseClient,
 ) -> None:
     lease = await client.lease(1, keep_alive=True)
     waiting = asyncio.ensure_future(lease.lost)
     await asyncio.sleep(0)
-    # Neither a timer nor an answer can be taken meanwhile.
+    # No timer and no answer is processed meanwhile.
     time.sleep(1.1)  # noqa: ASYNC251  # the loop is to be blocked
     assert lease.is_lost
     assert lease.remaining == 0.0
@@ -111,7 +138,7 @@ async def test_after_a_stall_a_lease_is_lost_before_anything_else_was_done(
     assert isinstance(await waiting, LeaseExpiredError)
 
 
-async def test_a_lease_that_is_lost_is_not_renewed_although_the_server_has_it(
+async def test_a_lost_lease_is_not_renewed_even_if_the_server_still_has_it(
     client: LeaseClient,
 ) -> None:
     lease = await client.lease(1)
@@ -121,7 +148,7 @@ async def test_a_lease_that_is_lost_is_not_renewed_although_the_server_has_it(
     assert await is_there(client, lease)
     with pytest.raises(LeaseExpiredError):
         await lease.refresh()
-    # By id it can be: that claims nothing.
+    # A refresh by id works: it does not depend on this state.
     assert (await client.refresh_lease(lease.id)).ttl == 1
     assert lease.is_lost
     renewing.cancel()
@@ -135,7 +162,7 @@ async def _renew_elsewhere(endpoint: str, lease_id: int) -> None:
         await lease.lost
 
 
-async def test_lost_can_be_awaited_by_many_and_given_up_by_each(client: LeaseClient) -> None:
+async def test_many_tasks_can_await_lost_and_be_cancelled(client: LeaseClient) -> None:
     lease = await client.lease(60)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(lease.lost, 0.01)
@@ -150,7 +177,55 @@ async def test_lost_can_be_awaited_by_many_and_given_up_by_each(client: LeaseCli
     assert str(await lease.lost) == str(waiting[1].result())
 
 
-async def test_the_wait_for_the_loss_of_an_unknown_lease_begins_with_what_is_heard(
+async def test_lost_is_a_coroutine_for_create_task_and_wait(client: LeaseClient) -> None:
+    lease = await client.lease(60)
+    other = await client.lease(60)
+    losses = [asyncio.create_task(lease.lost), asyncio.create_task(other.lost)]
+    await other.revoke()
+    done, pending = await asyncio.wait(losses, return_when=asyncio.FIRST_COMPLETED)
+    assert (done, pending) == ({losses[1]}, {losses[0]})
+    assert isinstance(losses[1].result(), LeaseExpiredError)
+    # Cancelling the wait does not affect the lease, and another wait returns the loss.
+    losses[0].cancel()
+    await asyncio.wait(losses)
+    assert not lease.is_lost
+    gathering = asyncio.gather(lease.lost, lease.lost)
+    await lease.revoke()
+    assert [error.lease_id for error in await gathering] == [lease.id] * 2
+
+
+async def test_one_loss_can_be_awaited_by_several_tasks_and_again(client: LeaseClient) -> None:
+    lease = await client.lease(60)
+    loss = lease.lost
+    waiting = [asyncio.create_task(loss) for _ in range(4)]
+    # One that is cancelled before its first step, and one that is cancelled while it waits.
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.wait(waiting[:2])
+    assert [task.cancelled() for task in waiting] == [True, True, False, False]
+    await lease.revoke()
+    errors = [*await asyncio.gather(*waiting[2:]), await loss, await asyncio.create_task(loss)]
+    assert all("this client revoked it" in str(error) for error in errors)
+    assert len({id(error) for error in errors}) == 4
+
+
+async def test_a_loss_that_is_never_awaited_raises_no_warning(client: LeaseClient) -> None:
+    lease = await client.lease(60)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _ = lease.lost
+        lease.lost.close()
+        task = asyncio.create_task(lease.lost)
+        task.cancel()
+        await asyncio.wait([task])
+        del task, _
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+    await lease.revoke()
+
+
+async def test_waiting_for_the_loss_of_an_unconfirmed_lease_starts_with_the_first_answer(
     client: LeaseClient, etcd_endpoint: str
 ) -> None:
     granted = await client.lease(1)
@@ -160,7 +235,7 @@ async def test_the_wait_for_the_loss_of_an_unknown_lease_begins_with_what_is_hea
         await asyncio.sleep(0)
         await lease.refresh()
         assert not waiting.done()
-        assert isinstance(await asyncio.wait_for(waiting, 10), LeaseExpiredError)
+        assert isinstance(await asyncio.wait_for(waiting, 60), LeaseExpiredError)
 
 
 async def test_the_error_of_a_loss_survives_pickling(client: LeaseClient) -> None:
@@ -184,7 +259,7 @@ async def test_a_block_revokes_its_lease_at_the_end(client: LeaseClient) -> None
     assert lease.is_lost
 
 
-async def test_a_block_that_fails_revokes_its_lease_and_its_error_is_what_is_raised(
+async def test_a_block_that_fails_revokes_its_lease_and_raises_its_own_error(
     client: LeaseClient,
 ) -> None:
     with pytest.raises(ZeroDivisionError):
@@ -211,33 +286,33 @@ async def test_a_block_may_revoke_its_lease_itself(client: LeaseClient) -> None:
         await lease.revoke()
 
 
-async def test_a_block_whose_lease_was_lost_although_it_was_kept_alive_says_so(
+async def test_a_block_raises_the_loss_of_a_lease_that_was_kept_alive(
     client: LeaseClient, etcd_server: EtcdServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def body(error: Exception | None) -> None:
         async with client.lease(2, keep_alive=True) as lease:
             await etcd_server.etcdctl("lease", "revoke", f"{lease.id:x}")
-            await asyncio.wait_for(lease.lost, 10)
+            await asyncio.wait_for(lease.until_lost(), 60)
             if error is not None:
                 raise error
 
-    with pytest.raises(LeaseExpiredError, match="the server has it no more"):
+    with pytest.raises(LeaseExpiredError, match="the server no longer has it"):
         await body(None)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "is lost: the server has it no more" in caplog.text
-    # Its own error is what counts, where it has one.
+    assert "is lost: the server no longer has it" in caplog.text
+    # An error of the body takes precedence.
     with pytest.raises(ZeroDivisionError):
         await body(ZeroDivisionError())
 
 
-async def test_a_block_that_nobody_kept_the_lease_alive_for_ends_well_without_it(
+async def test_a_block_without_keep_alive_raises_nothing_when_the_lease_expires(
     client: LeaseClient,
 ) -> None:
     async with client.lease(1) as lease:
         await lease.lost
 
 
-async def test_a_lost_lease_begins_no_block(client: LeaseClient) -> None:
+async def test_a_lost_lease_cannot_be_entered(client: LeaseClient) -> None:
     lease = await client.lease(60)
     await lease.revoke()
     with pytest.raises(LeaseExpiredError):
@@ -245,14 +320,14 @@ async def test_a_lost_lease_begins_no_block(client: LeaseClient) -> None:
             raise AssertionError("the block was run")
 
 
-async def test_a_block_of_a_lease_that_is_known_by_its_id(client: LeaseClient) -> None:
+async def test_a_lease_made_from_an_id_can_be_entered(client: LeaseClient) -> None:
     granted = await client.lease(60)
     async with Lease(granted.id, 60, client):
         assert await is_there(client, granted)
     assert not await is_there(client, granted)
 
 
-async def test_closing_the_channel_loses_the_leases_that_it_kept(etcd_endpoint: str) -> None:
+async def test_closing_the_channel_loses_the_leases_that_it_kept_alive(etcd_endpoint: str) -> None:
     channel = Channel(etcd_endpoint)
     client = LeaseClient(channel)
     lease = await client.lease(2, keep_alive=True)

@@ -1,7 +1,7 @@
-"""The promise of a lease, on a model of the network and the server: not lost here, alive there.
+"""The guarantee of `Lease.is_lost`, on a model of the network and the server.
 
-The model has what the real world has: requests and answers that take their time, streams that
-break or fall silent, members that are reached again or not, a process that is stopped.
+The server must have every lease that the client does not report as lost. In the model, requests
+and answers are delayed, streams break or become silent, and the process is stopped.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etcd_lease._life import Life
 from etcd_lease._schedule import Schedule
+from etcd_lease._state import LeaseState
 
 
 @dataclass
 class Server:
-    """Grants and renews by its own clock, as etcd does; a lease that is gone is gone."""
+    """Grants and renews by its own clock, as etcd does; an expired lease cannot be renewed."""
 
     expiries: dict[int, float] = field(default_factory=dict)
 
@@ -36,42 +36,42 @@ class Server:
 
 
 class World:
-    """A client, a server, and one stream between them; time passes only here."""
+    """A client, a server, and one stream between them; `now` is the only clock."""
 
     def __init__(self, ttls: list[int], members: int) -> None:
         self.now = 100.0
         self.server = Server()
-        self.schedule = Schedule(members)
-        self.lives: list[Life] = []
+        self.schedule = Schedule(lambda: members)
+        self.states: list[LeaseState] = []
         self.delay = 0.01
         self.silent = False
         self.stopped = False
         self.lost: set[int] = set()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        # A stream is a number; what travels on an earlier one arrives nowhere.
+        # The number of the open stream; messages on an earlier one are dropped.
         self._stream = 0
-        self._up_to = {"there": 0.0, "back": 0.0}
-        self._mail: list[Callable[[], None]] = []
+        self._last_arrival = {"there": 0.0, "back": 0.0}
+        self._undelivered: list[Callable[[], None]] = []
         for number, ttl in enumerate(ttls, 1):
-            life = Life(number, ttl, self.now)
+            state = LeaseState(number, ttl, self.now)
             self.server.expiries[number] = self.now + self.delay + ttl
-            life.renewed(self.now, ttl, self.now)
-            self.lives.append(life)
-            self.schedule.keep(life, self.now)
+            state.renewed(self.now, ttl, self.now)
+            self.states.append(state)
+            self.schedule.keep(state, self.now)
         self.open()
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._numbers), what))
 
     def _arrival(self, way: str) -> float:
-        """When what is sent now arrives: after what was sent before it."""
-        self._up_to[way] = max(self._up_to[way], self.now + self.delay)
-        return self._up_to[way]
+        """Return when a message sent now arrives: after those that were sent before it."""
+        self._last_arrival[way] = max(self._last_arrival[way], self.now + self.delay)
+        return self._last_arrival[way]
 
     def open(self) -> None:
         self._stream += 1
-        self._up_to = dict.fromkeys(self._up_to, 0.0)
+        self._last_arrival = dict.fromkeys(self._last_arrival, 0.0)
         for lease_id in self.schedule.opened(self.now):
             self._send(lease_id)
 
@@ -81,9 +81,9 @@ class World:
         self.at(self.now + reopen_after, lambda: self._deliver(self.open))
 
     def _deliver(self, what: Callable[[], None]) -> None:
-        """Hand something to the client, which takes it when it runs."""
+        """Deliver an event to the client now, or when it runs again."""
         if self.stopped:
-            self._mail.append(what)
+            self._undelivered.append(what)
         else:
             what()
 
@@ -93,8 +93,8 @@ class World:
             self.at(self._arrival("there"), lambda: self._serve(stream, lease_id))
 
     def _serve(self, stream: int, lease_id: int) -> None:
-        # A stream that broke meanwhile may have been served to its last request.
-        ttl = self.server.renew(lease_id, self.lives[lease_id - 1].ttl, self.now)
+        # The server may handle requests of a stream that broke meanwhile.
+        ttl = self.server.renew(lease_id, self.states[lease_id - 1].ttl, self.now)
         if stream == self._stream and not self.silent:
             self.at(self._arrival("back"), lambda: self._answer(stream, lease_id, ttl))
 
@@ -106,7 +106,7 @@ class World:
         self._deliver(take)
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and look at the promise at every event."""
+        """Advance the clock, and check the guarantee at every event."""
         end = self.now + seconds
         while True:
             wake = None if self.stopped else self.schedule.wake_at()
@@ -120,9 +120,9 @@ class World:
                 when, _, what = heapq.heappop(self._events)
                 self.now = max(self.now, when)
                 what()
-            self.look()
+            self.check()
         self.now = end
-        self.look()
+        self.check()
 
     def _work(self) -> None:
         due = self.schedule.due(self.now)
@@ -132,28 +132,30 @@ class World:
             self.break_stream(0.05)
 
     def resume(self, answers_first: bool) -> None:
-        """Go on: the loop may come to what was received first, or to what was due."""
+        """Resume the client: the event loop processes either the answers or the timer first."""
         self.stopped = False
-        self.look()
-        mail, self._mail = self._mail, []
+        self.check()
+        undelivered, self._undelivered = self._undelivered, []
         if not answers_first:
             self._work()
-        for what in mail:
+        for what in undelivered:
             what()
-            self.look()
+            self.check()
 
-    def look(self) -> None:
-        """Hold the client's word against the server's."""
+    def check(self) -> None:
+        """Check every lease that the client does not report as lost against the server."""
         if self.stopped:
-            return  # It is not asked, and so claims nothing.
-        for life in self.lives:
-            if life.lost(self.now) is not None:
-                self.lost.add(life.id)
-                assert life.remaining(self.now) == 0.0
+            return  # A stopped client reports nothing.
+        for state in self.states:
+            if state.lost(self.now) is not None:
+                self.lost.add(state.id)
+                assert state.remaining(self.now) == 0.0
             else:
-                assert life.id not in self.lost, "a lease came back from the dead"
-                assert self.server.alive(life.id, self.now), "a lease that is gone is claimed"
-                assert self.server.alive(life.id, self.now + life.remaining(self.now) - 1e-6)
+                assert state.id not in self.lost, "a lost lease is not lost any more"
+                assert self.server.alive(state.id, self.now), (
+                    "the server does not have a lease that is not lost"
+                )
+                assert self.server.alive(state.id, self.now + state.remaining(self.now) - 1e-6)
 
 
 SECONDS = st.floats(0.0, 12.0)
@@ -169,7 +171,7 @@ TTLS = st.lists(st.integers(1, 20), min_size=1, max_size=4)
 
 @settings(deadline=None, max_examples=300)
 @given(ttls=TTLS, members=st.integers(1, 3), steps=st.lists(STEPS, max_size=25))
-def test_a_lease_that_is_not_lost_is_there_whatever_happens(
+def test_the_server_has_every_lease_that_is_not_lost(
     ttls: list[int], members: int, steps: list[tuple[object, ...]]
 ) -> None:
     world = World(ttls, members)
@@ -211,7 +213,7 @@ def test_no_lease_is_lost_over_short_breaks(
 
 @settings(deadline=None, max_examples=100)
 @given(ttl=st.integers(15, 60), delay=st.floats(0.0, 0.75), members=st.integers(1, 3))
-def test_a_cluster_that_is_slow_to_answer_keeps_its_leases(
+def test_no_lease_is_lost_while_the_cluster_answers_slowly(
     ttl: int, delay: float, members: int
 ) -> None:
     world = World([ttl], members)

@@ -1,4 +1,4 @@
-"""In whatever order things happen, a watch tells each event once, in order, revisions undivided.
+"""In any order of events, a watch delivers each event once, in order, in whole revisions.
 
 Hypothesis chooses the order: of puts, requests that are processed, events that are sent whole or
 in pieces, responses that arrive, breaks, members that are behind or go back in time, watches that
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from watch_model import ModelServer, make_stream
 
 from etcd_watch._subscription import State, Subscription
-from etcd_watch.requests import watch_spec
+from etcd_watch.requests import WatchSpec
 
 
 class _Reader:
@@ -25,7 +25,7 @@ class _Reader:
         self.subscription = subscription
         self.batches: list[list[tuple[int, bytes]]] = []
         self.progress: list[tuple[int, int]] = []
-        """The revisions that progress told of, and how many events had been told by then."""
+        """The revisions of progress responses, and how many events were delivered before each."""
 
     def read(self) -> None:
         header, events = self.subscription.pop()
@@ -56,7 +56,7 @@ class _World:
     def join(self, start: int, fragment: bool, buffer_bytes: int, watch_id: int) -> None:
         if len(self.readers) == 3:
             return
-        spec = watch_spec(
+        spec = WatchSpec(
             b"k",
             start_revision=start,
             fragment=fragment,
@@ -80,11 +80,11 @@ class _World:
             for _ in range(count):
                 if reader.subscription.has_batch:
                     reader.read()
-                    self.watches.go_on(reader.subscription)
+                    self.watches.resume(reader.subscription)
 
     def ask_for_progress(self, which: int) -> None:
         if self.readers:
-            self.readers[which % len(self.readers)].subscription.progress_wanted += 1
+            self.readers[which % len(self.readers)].subscription.want_progress()
             self.watches.request_progress()
 
     # The server ----------------------------------------------------------------------
@@ -144,7 +144,7 @@ class _World:
                 assert all(revision > progress for revision, _ in expected[told:])
         here = {reader.subscription for reader in self.readers}
         assert set(self.watches._subscriptions) == here
-        assert set(self.watches._by_number.values()) <= here
+        assert set(self.watches._by_id.values()) <= here
 
     def expected(self, reader: _Reader) -> list[tuple[int, bytes]]:
         start = reader.subscription.start_revision
@@ -156,7 +156,7 @@ class _World:
         ]
 
     def calm_down(self) -> None:
-        """Let everything arrive, and everybody read."""
+        """Deliver everything, and let every reader read."""
         self.open(0)
         self.catch_up()
         busy = True
@@ -231,7 +231,7 @@ _ANYTHING = st.one_of(
     joins=st.lists(_JOIN, min_size=1, max_size=3),
     steps=st.lists(_ANYTHING, min_size=30, max_size=80),
 )
-def test_each_event_is_told_once_in_order_and_its_revision_undivided(
+def test_each_event_is_delivered_once_in_order_and_its_revision_whole(
     before: list[int], joins: list[tuple[Any, ...]], steps: list[tuple[Any, ...]]
 ) -> None:
     world = _World()

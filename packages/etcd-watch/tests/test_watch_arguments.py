@@ -1,4 +1,4 @@
-"""Every documented argument of a watch is in effect on a real server."""
+"""Every documented argument of a watch has its effect on a real server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from watch_support import connect, read, read_responses, values, within
 from etcd_testing.plugin import ServerFactory
 from etcd_watch import Event, EventKind
 from etcd_watch.pb import watch_pb2 as pb
-from etcd_watch.requests import watch_spec
+from etcd_watch.requests import WatchSpec
 from etcd_watch.rpcs import WATCH
 
 
-async def test_a_watch_of_a_key_tells_of_that_key_alone(
+async def test_a_watch_of_a_key_has_events_of_that_key_only(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -47,7 +47,7 @@ async def test_a_range_end_of_zero_is_the_end_of_all_keys(
             assert values(await read(watch, 1)) == [b"far behind"]
 
 
-async def test_watch_prefix_tells_of_the_keys_that_begin_with_it(
+async def test_watch_prefix_has_events_of_the_keys_that_begin_with_it(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -60,7 +60,7 @@ async def test_watch_prefix_tells_of_the_keys_that_begin_with_it(
             assert values(await read(watch, 3)) == [b"itself", b"longer", b"last"]
 
 
-async def test_watch_prefix_of_nothing_is_of_every_key(
+async def test_the_empty_prefix_matches_every_key(
     etcd_server_factory: ServerFactory,
 ) -> None:
     async with connect(etcd_server_factory().endpoint) as (client, writer, _):
@@ -98,7 +98,7 @@ async def test_start_revision_may_lie_in_the_future(etcd_endpoint: str, key_pref
 
 
 @pytest.mark.parametrize("start_revision", [None, 0])
-async def test_without_start_revision_it_is_what_comes_after_the_beginning(
+async def test_without_start_revision_a_watch_starts_after_its_creation(
     etcd_endpoint: str, key_prefix: bytes, start_revision: int | None
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -131,7 +131,9 @@ async def test_kind_leaves_the_other_kind_out(
             assert [event.kind for event in await read(watch, len(told))] == told
 
 
-async def test_prev_kv_tells_the_key_as_it_was(etcd_endpoint: str, key_prefix: bytes) -> None:
+async def test_prev_kv_is_the_previous_key_value_pair(
+    etcd_endpoint: str, key_prefix: bytes
+) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
         async with client.watch(key_prefix, prev_kv=True) as watch:
             first = await writer.put(key_prefix, b"1")
@@ -153,7 +155,7 @@ async def test_without_prev_kv_there_is_none(etcd_endpoint: str, key_prefix: byt
             assert (await read(watch, 1))[0].prev_kv is None
 
 
-async def test_watch_id_is_the_number_that_the_server_knows_the_watch_by(
+async def test_watch_id_is_the_id_of_the_watch_on_the_server(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -163,7 +165,7 @@ async def test_watch_id_is_the_number_that_the_server_knows_the_watch_by(
             assert values(await read(watch, 1)) == [b"told"]
 
 
-async def test_watch_id_can_be_used_again_when_it_was_given_back(
+async def test_watch_id_can_be_used_again_after_the_watch_ended(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -174,7 +176,7 @@ async def test_watch_id_can_be_used_again_when_it_was_given_back(
                 assert values(await read(watch, 1)) == [value]
 
 
-async def test_without_watch_id_every_watch_has_a_number_of_its_own(
+async def test_without_watch_id_every_watch_has_an_id_of_its_own(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, _, _):
@@ -186,8 +188,8 @@ async def test_without_watch_id_every_watch_has_a_number_of_its_own(
 async def test_fragments_of_a_large_revision_are_put_together(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
-    # A transaction is no larger than 1.5 MiB, the size of a piece; the keys as they were, which
-    # `prev_kv` has told beside those that are, make an answer that is twice as large.
+    # A transaction is at most 1.5 MiB, the size of a fragment; with the previous key-value pairs
+    # of `prev_kv` the response is twice as large.
     large = bytes(250_000)
     keys = [key_prefix + str(number).encode() for number in range(5)]
     async with connect(etcd_server_factory().endpoint) as (client, writer, _):
@@ -201,7 +203,7 @@ async def test_fragments_of_a_large_revision_are_put_together(
 
 
 class _Witness:
-    """Serves a stream by hand, to see what the server sends."""
+    """Handles a stream itself, to see what the server sends."""
 
     def __init__(self, request: pb.WatchRequest) -> None:
         self._request = request
@@ -227,12 +229,12 @@ class _Witness:
 async def test_the_server_really_sends_such_a_revision_in_pieces(
     etcd_server_factory: ServerFactory,
 ) -> None:
-    # What the test above stands on: were it sent in one piece, nothing would be shown there.
+    # The test above needs this: a response in one piece would prove nothing there.
     large = bytes(250_000)
     async with connect(etcd_server_factory().endpoint) as (_, writer, channel):
         for _ in range(2):
             await writer.put_together(*((b"k%d" % number, large) for number in range(5)))
-        spec = watch_spec(b"k", b"l", start_revision=3, prev_kv=True, fragment=True)
+        spec = WatchSpec(b"k", b"l", start_revision=3, prev_kv=True, fragment=True)
         witness = _Witness(spec.create_request(1, 3))
         stream = channel.stream(WATCH, witness)
         await within(witness.complete.wait())
@@ -258,7 +260,7 @@ async def test_all_documented_arguments_may_be_given_by_position(
 
 
 def test_every_argument_is_sent() -> None:
-    spec = watch_spec(b"a", b"b", 3, True, EventKind.DELETE, True, 7, True)
+    spec = WatchSpec(b"a", b"b", 3, True, EventKind.DELETE, True, 7, True)
     assert spec.create_request(7, 4).create_request == pb.WatchCreateRequest(
         key=b"a",
         range_end=b"b",
@@ -269,5 +271,5 @@ def test_every_argument_is_sent() -> None:
         watch_id=7,
         fragment=True,
     )
-    plain = watch_spec(b"a").create_request(1, 0).create_request
+    plain = WatchSpec(b"a").create_request(1, 0).create_request
     assert plain == pb.WatchCreateRequest(key=b"a", watch_id=1)

@@ -22,7 +22,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"start_revision": 1 << 63}, ValueError, "start_revision must be at most"),
     ({"start_revision": 1.5}, TypeError, "start_revision must be an int, not float"),
     ({"start_revision": True}, TypeError, "start_revision must be an int, not bool"),
-    ({"progress_notify": 1}, TypeError, "progress_notify must be a bool"),
+    ({"progress_notify": 2}, TypeError, "progress_notify must be a bool"),
     ({"kind": "PUT"}, TypeError, "kind must be an EventKind, not str: 'PUT'"),
     ({"kind": 0}, TypeError, "kind must be an EventKind, not int"),
     ({"prev_kv": "no"}, TypeError, "prev_kv must be a bool"),
@@ -34,6 +34,11 @@ BAD_ONES_OF_OURS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"timeout": 0}, ValueError, "timeout must be a positive"),
     ({"timeout": "1"}, TypeError, "timeout must be a number of seconds"),
 ]
+BAD_WAITS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"timeout": float("nan")}, ValueError, "timeout must be a positive"),
+    ({"timeout": False}, TypeError, "timeout must be a number of seconds"),
+    ({"timeout": "1"}, TypeError, "timeout must be a number of seconds"),
+]
 BAD_BOUNDS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"buffer_bytes": 0}, ValueError, "buffer_bytes must be at least 1"),
     ({"buffer_bytes": 1.5}, TypeError, "buffer_bytes must be an int"),
@@ -42,7 +47,7 @@ BAD_BOUNDS: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 @pytest.fixture
 def nowhere() -> WatchClient:
-    """A client that has nobody to talk to, and must not try."""
+    """A client without a server; it must not try to connect."""
     return WatchClient(Channel("127.0.0.1:1"))
 
 
@@ -54,7 +59,7 @@ def test_watch_refuses_it(
         _ = nowhere.watch(**{"key": b"k", **bad})
 
 
-@pytest.mark.parametrize(("bad", "error", "words"), BAD + BAD_ONES_OF_OURS)
+@pytest.mark.parametrize(("bad", "error", "words"), BAD + BAD_WAITS)
 async def test_watch_once_refuses_it(
     nowhere: WatchClient, bad: dict[str, Any], error: type[Exception], words: str
 ) -> None:
@@ -86,9 +91,9 @@ async def test_a_callback_can_be_called(nowhere: WatchClient) -> None:
         WatcherCallback(bad)
 
 
-def test_a_watcher_stands_on_a_channel_or_a_service(nowhere: WatchClient) -> None:
+def test_a_watcher_takes_a_channel_or_a_service(nowhere: WatchClient) -> None:
     bad: Any = object()
-    with pytest.raises(TypeError, match="watchstub must be a Channel or a service client"):
+    with pytest.raises(TypeError, match="watchstub must be a Channel, a view or a service client"):
         Watcher(bad)
     with pytest.raises(ValueError, match="timeout must be a positive"):
         Watcher(nowhere, -1)
@@ -100,9 +105,7 @@ def test_the_metadata_of_a_watcher_are_pairs_of_text(nowhere: WatchClient, metad
         Watcher(nowhere, metadata=metadata)
 
 
-async def test_the_number_of_a_watch_in_use_is_refused(
-    etcd_endpoint: str, key_prefix: bytes
-) -> None:
+async def test_a_watch_id_in_use_is_refused(etcd_endpoint: str, key_prefix: bytes) -> None:
     async with connect(etcd_endpoint) as (client, _, _):
         async with client.watch(key_prefix, watch_id=3):
             with pytest.raises(ValueError, match="watch_id 3 is in use"):
@@ -120,7 +123,9 @@ async def test_an_empty_range_is_refused_by_the_server(
             _ = await client.watch(key_prefix, range_end=key_prefix)
 
 
-async def test_a_closed_channel_is_said_to_be_closed(etcd_server: EtcdServer) -> None:
+async def test_a_watch_on_a_closed_channel_raises_client_closed_error(
+    etcd_server: EtcdServer,
+) -> None:
     async with connect(etcd_server.endpoint) as (client, _, _):
         watch = client.watch(b"k")
     with pytest.raises(ClientClosedError):

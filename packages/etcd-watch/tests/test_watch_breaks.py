@@ -1,4 +1,4 @@
-"""Over every kind of break a watch tells each event once, in order, revisions undivided."""
+"""After every kind of break a watch delivers each event once, in order, in whole revisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
 from etcd_testing.plugin import ClusterFactory, ServerFactory
 from etcd_watch import Watch
 
-# One thing that happens to the connection again and again, and how long it lasts, in seconds.
+# A fault that is repeated on the connection, and its duration in seconds.
 Fault = Callable[[FaultProxy], None]
 FAULTS: dict[str, tuple[Fault, float]] = {
     "cut": (lambda proxy: _all(proxy.cut), 0.0),
@@ -36,7 +36,7 @@ def _all(*actions: Callable[[], object]) -> None:
 
 @contextlib.asynccontextmanager
 async def again_and_again(proxy: FaultProxy, fault: Fault, lasting: float) -> AsyncIterator[None]:
-    """Meanwhile, do the same to the connection again and again, and let it recover."""
+    """Repeat a fault on the connection in the background, and let it recover each time."""
 
     async def disturb() -> None:
         while True:
@@ -45,7 +45,7 @@ async def again_and_again(proxy: FaultProxy, fault: Fault, lasting: float) -> As
             await asyncio.sleep(lasting)
             proxy.heal()
             if lasting:
-                # What was held in the hole has gone on by now; who lost bytes was reset.
+                # Held bytes were passed on by now; a connection that lost bytes was reset.
                 proxy.cut()
 
     task = asyncio.create_task(disturb())
@@ -58,7 +58,7 @@ async def again_and_again(proxy: FaultProxy, fault: Fault, lasting: float) -> As
 
 
 async def write(writer: Writer, prefix: bytes, count: int, pause: float) -> list[tuple[int, int]]:
-    """Put numbers, one to five at a revision; what was put, as (revision, number)."""
+    """Put numbers, one to five at a revision; returns them as (revision, number)."""
     put: list[tuple[int, int]] = []
     while len(put) < count:
         numbers = range(len(put), len(put) + 1 + len(put) % 5)
@@ -72,7 +72,7 @@ async def write(writer: Writer, prefix: bytes, count: int, pause: float) -> list
 
 
 async def read_numbers(watch: Watch, count: int) -> list[tuple[int, int]]:
-    """Read what was written, and see that no revision is in two responses."""
+    """Read what was written, and check that no revision is in two responses."""
     seen: list[tuple[int, int]] = []
     async for response in watch.responses():
         told = [(event.kv.mod_revision, int(event.kv.value)) for event in response.events]
@@ -85,7 +85,7 @@ async def read_numbers(watch: Watch, count: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("what", FAULTS)
-async def test_each_event_is_told_once_and_in_order(
+async def test_each_event_is_delivered_once_and_in_order(
     server: EtcdServer, key_prefix: bytes, what: str
 ) -> None:
     fault, lasting = FAULTS[what]
@@ -121,7 +121,7 @@ async def test_fragments_and_progress_make_no_difference(
                     assert channel.reconnects
 
 
-async def test_what_breaks_before_the_first_event_loses_nothing(
+async def test_a_break_before_the_first_event_loses_nothing(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with FaultProxy(server.endpoint) as proxy:
@@ -162,7 +162,7 @@ async def test_a_restart_of_the_server_loses_nothing(
 # Clusters ----------------------------------------------------------------------------------
 
 LAST = 1_000_000
-"""The number that is put last."""
+"""The last number that is put."""
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def cluster(etcd_cluster_factory: ClusterFactory) -> EtcdCluster:
 
 
 async def watched(cluster: EtcdCluster) -> EtcdServer:
-    """The member that has the one watcher."""
+    """Return the member that has the one watcher."""
 
     async def look() -> list[EtcdServer]:
         running = [member for member in cluster.members if member.running and not member.paused]
@@ -182,14 +182,14 @@ async def watched(cluster: EtcdCluster) -> EtcdServer:
 
 
 async def put_some(writer: Writer, key: bytes, numbers: range) -> None:
-    """Put numbers in a cluster that may lose members meanwhile, some perhaps in vain."""
+    """Put numbers in a cluster that may lose members meanwhile; some puts may fail."""
     for number in numbers:
         with contextlib.suppress(ClientError):
             await writer.put(key, b"%d" % number)
 
 
 async def put_last(endpoints: list[str], key: bytes) -> None:
-    """Put the last number, surely; perhaps more than once."""
+    """Put the last number, at least once."""
     async with connect(*endpoints) as (_, writer, _):
 
         async def put() -> bool:
@@ -211,19 +211,19 @@ async def read_to_the_last(watch: Watch) -> list[tuple[int, int]]:
 
 
 async def history(cluster: EtcdCluster, key: bytes) -> list[tuple[int, int]]:
-    """What a member tells of everything that was put, without any break."""
+    """Return all events from one member, read without a break."""
     leader = await cluster.leader()
     async with connect(leader.endpoint) as (client, _, _):
         watch = await client.watch(key, start_revision=1)
         return await asyncio.wait_for(read_to_the_last(watch), HANG)
 
 
-async def test_a_watch_goes_on_at_another_member_when_its_own_is_killed(
+async def test_a_watch_continues_on_another_member_when_its_own_is_killed(
     cluster: EtcdCluster, key_prefix: bytes
 ) -> None:
     async with (
         connect(*cluster.endpoints) as (client, _, _),
-        # Without a leader a put takes as long as the client lets it.
+        # Without a leader a put takes as long as its timeout.
         connect(*cluster.endpoints, timeout=1) as (_, writer, _),
     ):
         watch = await client.watch(key_prefix)
@@ -240,7 +240,7 @@ async def test_a_watch_goes_on_at_another_member_when_its_own_is_killed(
         assert len(seen) > 30
 
 
-async def test_a_member_that_lost_its_leader_is_left_and_the_watch_goes_on(
+async def test_a_watch_leaves_a_member_that_lost_its_leader(
     cluster: EtcdCluster, key_prefix: bytes
 ) -> None:
     async with connect(*cluster.endpoints) as (client, _, channel):
@@ -258,7 +258,7 @@ async def test_a_member_that_lost_its_leader_is_left_and_the_watch_goes_on(
 
 
 async def reconnects(channel: Channel, more_than: int) -> None:
-    """Wait until a stream of the channel was opened again so often."""
+    """Wait until a stream of the channel was reopened `count` times."""
 
     async def count() -> int:
         return channel.reconnects
@@ -266,14 +266,14 @@ async def reconnects(channel: Channel, more_than: int) -> None:
     await until(count, lambda found: found > more_than)
 
 
-async def test_a_member_that_is_behind_tells_nothing_twice(
+async def test_a_member_that_lags_behind_repeats_no_event(
     cluster: EtcdCluster, key_prefix: bytes
 ) -> None:
-    # It sleeps while the others go on, and is woken when the watch has just come to it.
+    # It is paused while the others continue, and resumed when the watch has just moved to it.
     leader = await cluster.leader()
     sleepy, _ = await cluster.followers()
     async with FaultProxy(leader.endpoint) as proxy:
-        async with connect(proxy.endpoint, connect_timeout=0.2) as (client, _, channel):
+        async with connect(proxy.endpoint, connect_timeout=1.5) as (client, _, channel):
             watch = await client.watch(key_prefix)
             reading = asyncio.ensure_future(read_to_the_last(watch))
             async with connect(leader.endpoint) as (_, writer, _):

@@ -1,4 +1,4 @@
-"""The documented watcher: events are handed to callbacks, and none of them stops another."""
+"""The documented watcher: callbacks get events, and none of them stops another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from watch_support import HANG, connect, streams, until, watchers, within
 
 from etcd_channel import ClientClosedError, ClientError, RevisionCompactedError
 from etcd_testing import EtcdServer
+from etcd_testing.played import PlayedEtcd
 from etcd_testing.plugin import ServerFactory
 from etcd_watch import Event, EventKind, Watcher, WatcherCallback, WatchTimeoutError
 
 
 class Calls:
-    """A callback that keeps what it is called with."""
+    """A callback that records its calls."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
@@ -77,7 +78,7 @@ async def test_a_plain_function_is_called_too(server: EtcdServer, key_prefix: by
         await watcher.shutdown()
 
 
-async def test_a_callback_that_raises_is_logged_and_stops_nobody(
+async def test_a_callback_that_raises_is_logged_and_stops_no_other(
     server: EtcdServer, key_prefix: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     well, before = Calls(), Calls()
@@ -137,7 +138,7 @@ async def test_an_error_is_the_last_call(
         await watcher.shutdown()
 
 
-async def test_what_refuses_a_watch_is_raised_to_who_adds_the_callback(
+async def test_the_refusal_of_a_watch_is_raised_by_add_callback(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with connect(server.endpoint) as (client, _, _):
@@ -155,7 +156,7 @@ async def test_a_callback_is_added_within_the_timeout_of_the_watcher() -> None:
         await watcher.shutdown()
 
 
-async def test_cancel_ends_one_watch_by_its_number(server: EtcdServer, key_prefix: bytes) -> None:
+async def test_cancel_ends_one_watch_by_its_id(server: EtcdServer, key_prefix: bytes) -> None:
     ended, other = Calls(), Calls()
     async with connect(server.endpoint) as (client, writer, _):
         watcher = Watcher(client)
@@ -172,7 +173,7 @@ async def test_cancel_ends_one_watch_by_its_number(server: EtcdServer, key_prefi
         await watcher.shutdown()
 
 
-async def test_a_number_may_be_used_again_while_the_callback_before_still_runs(
+async def test_an_id_may_be_used_again_while_the_previous_callback_still_runs(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     called, go_on, later = asyncio.Event(), asyncio.Event(), Calls()
@@ -281,7 +282,7 @@ async def test_a_callback_that_is_being_added_at_the_shutdown_is_refused(
 
 
 @pytest.mark.parametrize("turns", range(10))
-async def test_who_is_cancelled_while_adding_a_callback_leaves_no_watcher(
+async def test_cancellation_of_add_callback_leaves_no_watcher(
     server: EtcdServer, key_prefix: bytes, turns: int
 ) -> None:
     async with connect(server.endpoint) as (client, _, _):
@@ -297,7 +298,7 @@ async def test_who_is_cancelled_while_adding_a_callback_leaves_no_watcher(
         await watcher.shutdown()
 
 
-async def test_callbacks_learn_that_the_channel_was_closed(
+async def test_callbacks_get_the_error_when_the_channel_is_closed(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     calls = Calls()
@@ -317,17 +318,12 @@ async def test_the_metadata_go_with_each_opening_of_the_stream() -> None:
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "seen")
         yield b""
 
-    server = grpc.aio.server()
-    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(play)
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("etcdserverpb.Watch", {"Watch": handler})]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with connect(f"127.0.0.1:{port}") as (client, _, _):
+    async with (
+        PlayedEtcd({"Watch.Watch": play}) as played,
+        connect(played.endpoint) as (client, *_),
+    ):
         watcher = Watcher(client, None, [("x-tenant", "blue")])
         with pytest.raises(ClientError, match="seen"):
             await watcher.add_callback(b"k", print)
-    await server.stop(None)
     assert ("x-tenant", "blue") in seen
     assert ("hasleader", "true") in seen

@@ -1,4 +1,4 @@
-"""What watches leave behind: no task, no watcher, no word on stderr, no memory."""
+"""Watches leave nothing behind: no task, no watcher, no output on stderr, no memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watch_support import HANG, streams, until, watchers
 
 from etcd_testing import EtcdServer
 
-# What every program begins with: as strict as Python can be, asyncio's debug mode with it.
+# The start of every program: Python and asyncio at their strictest, debug mode included.
 OPTIONS = ("-X", "dev", "-W", "error")
 BEGINNING = f"""
 import asyncio, contextlib, gc, sys, urllib.request
@@ -31,7 +31,7 @@ async def nothing_is_left():
     assert not gc.garbage
 
 async def program():
-    # On a busy machine asyncio's debug mode has a word to say of every turn of the loop.
+    # On a busy machine asyncio's debug mode logs every iteration of the loop.
     asyncio.get_running_loop().slow_callback_duration = 1000
     reports = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
@@ -42,7 +42,7 @@ async def program():
 
 
 async def run(source: str, *arguments: str) -> str:
-    """Run a program that must say nothing on stderr; what it said on stdout."""
+    """Run a program that must write nothing to stderr; return its stdout."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *OPTIONS,
@@ -114,7 +114,7 @@ async def main(endpoint, prefix):
     await nobody_is_left(server)
 
 
-async def test_a_program_that_ends_in_the_middle_says_nothing(
+async def test_a_program_that_ends_in_the_middle_writes_nothing_to_stderr(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     await run(
@@ -141,8 +141,8 @@ async def main(endpoint, prefix):
 async def test_cancellation_at_any_moment_leaves_nothing_and_loses_nothing(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
-    # Every form is cancelled after each number of turns of the loop that it may take; an event
-    # that was not told to who was cancelled is told to the next.
+    # Every form is cancelled after each number of loop iterations that it may take; an event that
+    # the cancelled task did not get goes to the next.
     await run(
         """
 async def main(endpoint, prefix, metrics):
@@ -214,10 +214,10 @@ async def main(endpoint, prefix, metrics):
     await nobody_is_left(server)
 
 
-async def test_a_reader_that_hardly_reads_does_not_make_memory_grow(
+async def test_a_slow_reader_does_not_make_memory_grow(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
-    # 40 MB of events go by one who reads a few of them; with no bound they would all be there.
+    # 40 MB of events for a reader that reads a few of them: without a bound all would be buffered.
     grown = await run(
         """
 def resident():
@@ -261,7 +261,7 @@ async def main(endpoint, prefix):
 async def test_the_events_of_a_watch_that_ended_do_not_wait_for_the_garbage_collector(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
-    # Megabytes hang on a few objects, which would not make it come by for long.
+    # A few objects hold megabytes; so few would not trigger the garbage collector for long.
     await run(
         """
 async def main(endpoint, prefix):

@@ -1,4 +1,4 @@
-"""Many watches: spread over streams, and all of them back after a break."""
+"""Many watches are spread over streams, and all are created again after a break."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_more_watches_than_one_stream_holds_are_spread(
         await until(lambda: streams(server), lambda count: count == 1)
 
 
-async def test_all_of_many_watches_are_back_after_a_break(
+async def test_all_of_many_watches_are_created_again_after_a_break(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     count = 500
@@ -55,9 +55,7 @@ async def test_all_of_many_watches_are_back_after_a_break(
     await until(lambda: streams(server), lambda found: found == 0)
 
 
-async def test_watches_that_come_and_go_leave_one_stream(
-    server: EtcdServer, key_prefix: bytes
-) -> None:
+async def test_watches_that_ended_leave_one_stream(server: EtcdServer, key_prefix: bytes) -> None:
     async with connect(server.endpoint) as (client, writer, _):
         for _ in range(30):
             async with client.watch(key_prefix) as watch:

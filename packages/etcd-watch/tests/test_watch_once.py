@@ -1,4 +1,4 @@
-"""`watch_once` waits for one event, no longer than it is told to, and leaves nothing behind."""
+"""`watch_once` waits for one event, at most for its timeout, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,26 @@ async def test_it_raises_when_no_event_comes_in_time(
         await nobody_watches(server)
 
 
-async def test_it_raises_in_time_also_where_nobody_answers() -> None:
+async def test_a_timeout_of_0_does_not_wait_for_an_event(
+    server: EtcdServer, key_prefix: bytes
+) -> None:
+    async with connect(server.endpoint) as (client, _, _):
+        for call in (client.watch_once, client.watch_prefix_once):
+            for nothing in (0, 0.0, -1):
+                with pytest.raises(WatchTimeoutError, match="there was no event"):
+                    await within(call(key_prefix, nothing))
+        await nobody_watches(server)
+
+
+async def test_a_timeout_of_0_does_not_wait_for_a_member_that_does_not_answer() -> None:
+    async with FaultProxy("127.0.0.1:1") as proxy:
+        proxy.black_hole()
+        async with connect(proxy.endpoint, timeout=0.3) as (client, _, _):
+            with pytest.raises(WatchTimeoutError, match=r"not created within 0\.3 s"):
+                await within(client.watch_once(b"k", timeout=0))
+
+
+async def test_it_raises_in_time_also_if_no_member_answers() -> None:
     async with FaultProxy("127.0.0.1:1") as proxy:
         async with connect(proxy.endpoint, connect_timeout=0.1) as (client, _, _):
             with pytest.raises(WatchTimeoutError, match="no event came within 1 s") as caught:
@@ -85,7 +104,7 @@ async def test_the_creation_of_a_watch_takes_no_longer_than_its_timeout() -> Non
                 await within(client.watch(b"k").__anext__())
 
 
-async def test_a_watch_that_was_created_waits_for_events_as_long_as_it_takes(
+async def test_a_created_watch_waits_for_events_without_limit(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with connect(server.endpoint, timeout=0.3) as (client, writer, _):
@@ -97,7 +116,7 @@ async def test_a_watch_that_was_created_waits_for_events_as_long_as_it_takes(
 
 
 @pytest.mark.parametrize("turns", range(16))
-async def test_who_is_cancelled_leaves_no_watcher(
+async def test_cancellation_leaves_no_watcher(
     server: EtcdServer, key_prefix: bytes, turns: int
 ) -> None:
     async with connect(server.endpoint) as (client, writer, _):

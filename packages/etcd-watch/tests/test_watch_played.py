@@ -1,10 +1,9 @@
-"""What no real server can be made to send on demand, played by a small server in the test."""
+"""Responses that no real server sends on demand, sent by a small server in the test."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -14,23 +13,25 @@ from watch_support import connect, read, read_responses, within
 
 from etcd_channel import ClientError, ConnectionFailedError, RevisionCompactedError
 from etcd_channel.errors import NoLeaderError, PermissionDeniedError, WatchCanceledError
+from etcd_testing.played import PlayedEtcd
 from etcd_watch import Watch, WatchTimeoutError
 from etcd_watch.pb import watch_pb2 as pb
+from etcd_watch.rpcs import WATCH
 
 Script = Callable[["Conversation"], Awaitable[None]]
 
 
 class Conversation:
-    """One stream, as the server has it."""
+    """The server's side of one stream."""
 
     def __init__(self, requests: AsyncIterator[pb.WatchRequest], context: Any, turn: int) -> None:
         self.turn = turn
-        """Which stream it is, from 1."""
+        """The number of the stream, from 1."""
         self.context = context
         self._requests = requests
 
     async def creation(self) -> pb.WatchCreateRequest:
-        """The next request for a watch; others are skipped."""
+        """Return the next creation request; skip others."""
         async for request in self._requests:
             if request.HasField("create_request"):
                 return request.create_request
@@ -41,49 +42,30 @@ class Conversation:
             await self.context.write(each)
 
     async def create(self, revision: int = 10) -> pb.WatchCreateRequest:
-        """Answer the next request for a watch as a server does."""
+        """Answer the next creation request as a server does."""
         create = await self.creation()
         await self.tell(response(create.watch_id, created=True, revision=revision))
         return create
 
     async def stay(self) -> None:
-        """Keep the stream open, and say nothing more."""
+        """Keep the stream open, and send nothing more."""
         async for _ in self._requests:
             pass
 
 
-class Played:
-    """A server whose streams of watches go by a script."""
+class Played(PlayedEtcd):
+    """A server whose watch streams follow a script."""
 
     def __init__(self, script: Script) -> None:
-        self.turns = 0
+        super().__init__({WATCH: self._play})
         self._script = script
-        self._server = grpc.aio.server()
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
-            self._play,
-            request_deserializer=pb.WatchRequest.FromString,
-            response_serializer=pb.WatchResponse.SerializeToString,
-        )
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler("etcdserverpb.Watch", {"Watch": handler})]
-        )
-        self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    @property
+    def turns(self) -> int:
+        return self.calls[WATCH.name]
 
     async def _play(self, requests: AsyncIterator[pb.WatchRequest], context: Any) -> None:
-        self.turns += 1
         await self._script(Conversation(requests, context, self.turns))
-
-    async def __aenter__(self) -> Played:
-        await self._server.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._server.stop(None)
 
 
 # Refusals ----------------------------------------------------------------------------------
@@ -98,7 +80,7 @@ class Played:
         ("", WatchCanceledError),
     ],
 )
-async def test_created_and_canceled_in_one_is_no_success(
+async def test_a_response_both_created_and_canceled_is_a_refusal(
     reason: str, error: type[ClientError]
 ) -> None:
     async def script(stream: Conversation) -> None:
@@ -113,7 +95,7 @@ async def test_created_and_canceled_in_one_is_no_success(
         assert server.turns == 1
 
 
-async def test_created_and_compacted_in_one_is_no_success() -> None:
+async def test_a_response_both_created_and_compacted_is_a_refusal() -> None:
     async def script(stream: Conversation) -> None:
         create = await stream.creation()
         refusal = response(create.watch_id, created=True, canceled=True, compact_revision=7)
@@ -127,7 +109,7 @@ async def test_created_and_compacted_in_one_is_no_success() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, None])
-async def test_a_watch_that_loses_its_member_goes_on_elsewhere(number: int | None) -> None:
+async def test_a_watch_that_loses_its_member_continues_on_another(number: int | None) -> None:
     async def script(stream: Conversation) -> None:
         create = await stream.create()
         if stream.turn == 1:
@@ -151,9 +133,7 @@ async def test_a_watch_that_loses_its_member_goes_on_elsewhere(number: int | Non
     assert [type(error) for error in reconnects] == [NoLeaderError]
 
 
-async def test_a_server_that_cancels_everything_again_and_again_is_not_asked_at_full_speed() -> (
-    None
-):
+async def test_a_server_that_cancels_all_watches_repeatedly_is_asked_with_growing_pauses() -> None:
     async def script(stream: Conversation) -> None:
         await stream.create()
         await stream.tell(response(-1, canceled=True))
@@ -172,7 +152,7 @@ async def test_a_server_that_cancels_everything_again_and_again_is_not_asked_at_
             watch = await client.watch(b"k")
             await within(many.wait())
             await watch.cancel()
-    # The attempts are counted on, and so the pauses between them grow.
+    # The count of attempts is not reset, so the pauses between them grow.
     assert attempts[:4] == [1, 2, 3, 4]
 
 
@@ -198,7 +178,7 @@ async def _end_as_canceled(stream: Conversation) -> None:
 @pytest.mark.parametrize(
     "end", [_end_cleanly, _end_without_a_word, _end_by_an_unknown_error, _end_as_canceled]
 )
-async def test_however_a_stream_ends_the_watch_goes_on(end: Script) -> None:
+async def test_a_watch_continues_however_its_stream_ends(end: Script) -> None:
     async def script(stream: Conversation) -> None:
         create = await stream.create(revision=10)
         revision = create.start_revision or 11
@@ -217,7 +197,7 @@ async def test_however_a_stream_ends_the_watch_goes_on(end: Script) -> None:
     ]
 
 
-async def test_a_watch_that_nothing_came_for_goes_on_from_where_it_began() -> None:
+async def test_a_watch_without_events_continues_from_its_start() -> None:
     starts: list[int] = []
 
     async def script(stream: Conversation) -> None:
@@ -235,7 +215,7 @@ async def test_a_watch_that_nothing_came_for_goes_on_from_where_it_began() -> No
     assert starts == [0, 11, 11]
 
 
-async def test_an_end_before_the_creation_was_answered_is_ridden_out() -> None:
+async def test_a_stream_that_ends_before_the_creation_is_answered_is_reopened() -> None:
     async def script(stream: Conversation) -> None:
         if stream.turn < 3:
             await stream.creation()
@@ -248,7 +228,7 @@ async def test_an_end_before_the_creation_was_answered_is_ridden_out() -> None:
         assert watch.start_revision == 11
 
 
-async def test_an_error_that_will_stay_ends_the_watch() -> None:
+async def test_a_permanent_error_ends_the_watch() -> None:
     async def script(stream: Conversation) -> None:
         if stream.turn == 1:
             create = await stream.create()
@@ -264,7 +244,7 @@ async def test_an_error_that_will_stay_ends_the_watch() -> None:
             _ = await within(client.watch(b"k"))
 
 
-async def test_a_revision_whose_pieces_a_break_tears_apart_is_told_whole() -> None:
+async def test_a_revision_whose_fragments_a_break_interrupts_is_delivered_whole() -> None:
     async def script(stream: Conversation) -> None:
         create = await stream.create()
         pieces = [event(11), event(12)], [event(12, 1)], [event(12, 2), event(13)]
@@ -292,7 +272,7 @@ async def test_a_revision_whose_pieces_a_break_tears_apart_is_told_whole() -> No
 # Silence -----------------------------------------------------------------------------------
 
 
-async def test_a_creation_that_is_not_answered_is_given_up() -> None:
+async def test_a_creation_that_is_not_answered_times_out() -> None:
     async def script(stream: Conversation) -> None:
         await stream.stay()
 
@@ -312,7 +292,7 @@ async def test_a_break_is_the_cause_of_a_creation_that_takes_too_long() -> None:
     assert caught.value.__cause__.message == "not today"
 
 
-async def test_a_channel_closed_at_once_ends_a_watch_that_has_only_begun() -> None:
+async def test_closing_the_channel_ends_a_watch_that_is_being_created() -> None:
     # The task of the stream is cancelled before it takes its first step.
     async with (
         Played(Conversation.stay) as server,

@@ -1,4 +1,4 @@
-"""How far a watch is: told now and then, or when asked."""
+"""Progress of a watch: sent by the server at intervals, or on request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from etcd_testing.plugin import ServerFactory
 
 @pytest.fixture
 def talkative(etcd_server_factory: ServerFactory) -> EtcdServer:
-    """A server that notifies watches of its progress ten times a second, not in ten minutes."""
+    """A server that sends progress ten times a second instead of every ten minutes."""
     server = etcd_server_factory()
     if server.version.startswith("3.4."):
         pytest.skip("etcd 3.4 cannot be told how often to notify")
     return etcd_server_factory(args=["--experimental-watch-progress-notify-interval=100ms"])
 
 
-async def test_progress_is_told_to_who_asked_for_it(talkative: EtcdServer) -> None:
+async def test_progress_is_delivered_to_a_watch_that_asked_for_it(talkative: EtcdServer) -> None:
     async with connect(talkative.endpoint) as (client, writer, _):
         async with client.watch(b"k", progress_notify=True) as watch:
             last = await writer.put(b"other")
@@ -32,7 +32,7 @@ async def test_progress_is_told_to_who_asked_for_it(talkative: EtcdServer) -> No
             assert second.header.revision == last
 
 
-async def test_progress_is_not_told_to_others(talkative: EtcdServer) -> None:
+async def test_progress_is_not_delivered_to_other_watches(talkative: EtcdServer) -> None:
     async with connect(talkative.endpoint) as (client, writer, _):
         async with client.watch(b"k") as quiet, client.watch(b"k", progress_notify=True) as watch:
             await read_responses(watch, 3)
@@ -51,7 +51,7 @@ async def test_the_iterator_of_events_has_no_progress(talkative: EtcdServer) -> 
                 assert (await within(reader)).kv.value == b"told"
 
 
-async def test_progress_that_nobody_reads_makes_no_heap(talkative: EtcdServer) -> None:
+async def test_unread_progress_does_not_accumulate(talkative: EtcdServer) -> None:
     async with connect(talkative.endpoint) as (client, writer, _):
         async with client.watch(b"k", progress_notify=True) as unread:
             async with client.watch(b"k", progress_notify=True) as watch:
@@ -64,7 +64,7 @@ async def test_progress_that_nobody_reads_makes_no_heap(talkative: EtcdServer) -
             assert (await within(responses.__anext__())).is_progress
 
 
-# When asked --------------------------------------------------------------------------------
+# On request --------------------------------------------------------------------------------
 
 
 async def test_progress_that_was_asked_for_is_one_of_the_responses(
@@ -87,7 +87,7 @@ async def test_every_request_has_an_answer(etcd_endpoint: str, key_prefix: bytes
             assert all(response.is_progress for response in await read_responses(watch, 3))
 
 
-async def test_a_request_begins_a_watch_that_has_not_begun(
+async def test_a_request_creates_a_watch_that_is_not_created_yet(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, _, _):
@@ -98,7 +98,9 @@ async def test_a_request_begins_a_watch_that_has_not_begun(
         await watch.cancel()
 
 
-async def test_others_on_the_stream_are_not_told(etcd_endpoint: str, key_prefix: bytes) -> None:
+async def test_other_watches_on_the_stream_get_no_progress(
+    etcd_endpoint: str, key_prefix: bytes
+) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
         async with client.watch(key_prefix) as asking, client.watch(key_prefix) as other:
             await asking.request_progress()
@@ -120,11 +122,11 @@ async def test_a_request_is_answered_over_a_break(server: EtcdServer, key_prefix
     await until(lambda: watchers(server), lambda count: count == 0)
 
 
-async def test_a_request_is_answered_where_nobody_writes(
+async def test_a_request_is_answered_in_a_store_without_writes(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
-    # Since 3.5.22 a server says nothing while a watch starts at a revision that is yet to come,
-    # which is where every watch of a quiet store starts after a break.
+    # Since 3.5.22 a server does not answer while a watch starts at a future revision, as every
+    # watch of a store without writes does after a break.
     async with connect(etcd_endpoint) as (client, writer, _):
         last = await writer.put(key_prefix)
         async with client.watch(key_prefix, start_revision=last + 1) as watch:
@@ -138,8 +140,8 @@ async def test_a_request_is_answered_where_nobody_writes(
 async def test_a_request_is_answered_when_the_watch_has_caught_up(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
-    # Servers since 3.4.25 and 3.5.8 say nothing while a watch of the stream is behind; and this
-    # one is parked again and again.
+    # Servers since 3.4.25 and 3.5.8 do not answer while a watch of the stream lags behind; and this
+    # one is parked repeatedly.
     async with connect(etcd_endpoint) as (client, writer, _):
         start = await writer.put(key_prefix, b"0")
         for number in range(1, 20):

@@ -1,5 +1,5 @@
-"""A watch is awaited, entered and iterated over; by several tasks too, and whoever stops loses
-nothing."""
+"""A watch is awaited, entered and iterated over, by several tasks too; cancellation loses no
+event."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_leaving_the_block_ends_the_watch(server: EtcdServer) -> None:
             await watch.__anext__()
 
 
-async def test_a_watch_shows_its_number_and_its_start(etcd_endpoint: str) -> None:
+async def test_a_watch_shows_its_id_and_its_start(etcd_endpoint: str) -> None:
     async with connect(etcd_endpoint) as (client, _, _):
         watch = client.watch(b"k", watch_id=8, start_revision=1)
         assert repr(watch) == "Watch(watch_id=0, start_revision=1)"
@@ -139,7 +139,7 @@ async def test_what_single_events_left_of_a_response_is_not_lost(
     assert values(last.events) == [b"last"]
 
 
-async def test_a_loop_that_is_left_goes_on_where_it_was(
+async def test_a_second_loop_continues_where_the_first_was_left(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, writer, _):
@@ -177,14 +177,14 @@ async def test_several_tasks_share_the_events_of_a_watch(
     assert len(set(seen)) == 30
 
 
-async def test_several_tasks_may_begin_a_watch(server: EtcdServer) -> None:
+async def test_several_tasks_may_await_a_watch(server: EtcdServer) -> None:
     async with connect(server.endpoint) as (client, _, _):
         watch = client.watch(b"k")
         await within(asyncio.gather(*(watch.__aenter__() for _ in range(5))))
         assert await watchers(server) == 1
 
 
-async def test_what_ends_a_watch_is_raised_to_all_its_readers_in_a_copy_of_its_own(
+async def test_each_reader_gets_its_own_copy_of_the_error_that_ends_a_watch(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with connect(etcd_endpoint) as (client, _, _):
@@ -208,7 +208,7 @@ async def test_what_ends_a_watch_is_raised_to_all_its_readers_in_a_copy_of_its_o
 async def test_a_reader_that_is_cancelled_loses_nothing(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
-    # Cancelled in every state that there is: before the event, while it is under way, after.
+    # Cancelled in every state: before the event, while it is in flight, after it.
     async with connect(etcd_endpoint) as (client, writer, _):
         async with client.watch(key_prefix) as watch:
             seen: list[bytes] = []
@@ -240,7 +240,7 @@ async def _length(seen: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_who_is_cancelled_while_it_begins_a_watch_leaves_none(
+async def test_cancellation_while_a_watch_is_created_leaves_no_watcher(
     server: EtcdServer, turns: int
 ) -> None:
     async with connect(server.endpoint) as (client, _, _):
@@ -261,7 +261,7 @@ async def test_who_is_cancelled_while_it_begins_a_watch_leaves_none(
             assert beginning.result() is watch
 
 
-async def test_who_is_cancelled_while_another_begins_the_same_watch_ends_it_with_a_word(
+async def test_cancellation_while_a_watch_is_created_ends_it_for_other_tasks_with_an_error(
     server: EtcdServer,
 ) -> None:
     async with connect(server.endpoint) as (client, _, _):
@@ -269,7 +269,7 @@ async def test_who_is_cancelled_while_another_begins_the_same_watch_ends_it_with
         one, other = (asyncio.ensure_future(watch.__aenter__()) for _ in range(2))
         await asyncio.sleep(0)
         one.cancel()
-        with pytest.raises(WatchCanceledError, match="given up"):
+        with pytest.raises(WatchCanceledError, match="while it was being created"):
             _ = await within(other)
         await watchers_left(server)
 
@@ -290,7 +290,7 @@ async def test_a_reader_cancelled_before_the_watch_began_does_not_end_it(
         assert values(await read(watch, 1)) == [b"told"]
 
 
-async def test_a_watch_canceled_before_it_began_never_begins(server: EtcdServer) -> None:
+async def test_a_watch_canceled_before_its_creation_is_never_created(server: EtcdServer) -> None:
     async with connect(server.endpoint) as (client, _, _):
         watch = client.watch(b"k")
         await watch.cancel()
@@ -301,7 +301,7 @@ async def test_a_watch_canceled_before_it_began_never_begins(server: EtcdServer)
         assert await streams(server) == 0
 
 
-async def test_a_watch_canceled_while_it_begins_says_so(server: EtcdServer) -> None:
+async def test_a_watch_canceled_during_its_creation_raises(server: EtcdServer) -> None:
     async with connect(server.endpoint) as (client, _, _):
         watch = client.watch(b"k")
         beginning = asyncio.ensure_future(watch.__aenter__())
@@ -323,7 +323,7 @@ async def test_a_cancel_ends_the_wait_of_a_reader(etcd_endpoint: str, key_prefix
         await watch.cancel()
 
 
-# Watches that nobody holds -----------------------------------------------------------------
+# Watches without references ----------------------------------------------------------------
 
 
 async def _read_one_and_leave(client: WatchClient, start: int) -> None:
@@ -331,14 +331,14 @@ async def _read_one_and_leave(client: WatchClient, start: int) -> None:
         break
 
 
-async def test_the_server_is_rid_of_a_watch_whose_loop_was_left(server: EtcdServer) -> None:
+async def test_a_watch_whose_loop_was_left_is_canceled_on_the_server(server: EtcdServer) -> None:
     async with connect(server.endpoint) as (client, writer, _):
         start = await writer.put(b"k")
         await within(_read_one_and_leave(client, start))
         await watchers_left(server)
 
 
-async def test_the_server_is_rid_of_a_watch_that_nobody_holds(server: EtcdServer) -> None:
+async def test_a_watch_without_references_is_canceled_on_the_server(server: EtcdServer) -> None:
     async with connect(server.endpoint) as (client, _, _):
         held = await client.watch(b"k")
         cycle: list[object] = [await client.watch(b"k")]
@@ -356,7 +356,7 @@ async def test_a_watch_may_be_dropped_in_another_thread(server: EtcdServer) -> N
         await watchers_left(server)
 
 
-def test_a_watch_dropped_after_its_loop_has_ended_says_nothing(
+def test_a_watch_dropped_after_its_loop_has_ended_writes_nothing(
     server: EtcdServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unraisable: list[object] = []

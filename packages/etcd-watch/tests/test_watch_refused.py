@@ -1,4 +1,4 @@
-"""What the server says no to is raised to the reader as what it is; what may pass is ridden out."""
+"""A final refusal of the server is raised to the reader; after others the watch is retried."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from etcd_watch import WatchClient, WatchTimeoutError
 # Compaction --------------------------------------------------------------------------------
 
 
-async def test_a_start_that_was_compacted_is_raised_with_the_revision_that_is_left(
+async def test_a_compacted_start_revision_raises_with_the_first_revision_that_is_left(
     etcd_server_factory: ServerFactory,
 ) -> None:
     server = etcd_server_factory()
@@ -35,7 +35,7 @@ async def test_a_start_that_was_compacted_is_raised_with_the_revision_that_is_le
         await until(lambda: watchers(server), lambda count: count == 0)
 
 
-async def test_a_watch_that_is_past_what_is_compacted_goes_on(
+async def test_a_watch_past_the_compacted_revision_continues(
     etcd_server_factory: ServerFactory,
 ) -> None:
     async with connect(etcd_server_factory().endpoint) as (client, writer, _):
@@ -48,7 +48,7 @@ async def test_a_watch_that_is_past_what_is_compacted_goes_on(
             assert values(await read(watch, 2)) == [b"2", b"3"]
 
 
-async def test_a_position_that_is_compacted_during_a_break_is_raised_after_what_came(
+async def test_a_position_compacted_during_a_break_raises_after_the_received_events(
     etcd_server_factory: ServerFactory,
 ) -> None:
     server = etcd_server_factory()
@@ -77,7 +77,7 @@ async def test_a_position_that_is_compacted_during_a_break_is_raised_after_what_
                 await within(watch.__anext__())
             assert caught.value.compacted_revision == compacted
             with pytest.raises(RevisionCompactedError):
-                # Its position too: nothing had come for it.
+                # Its position is compacted too: it had received nothing.
                 await within(sibling.__anext__())
             assert channel.reconnects
 
@@ -130,7 +130,7 @@ async def add_users(server: EtcdServer) -> None:
     await server.etcdctl("user", "grant-role", "reader", "reading")
 
 
-async def test_a_user_without_permission_is_told_so(guarded: EtcdServer) -> None:
+async def test_a_user_without_permission_gets_permission_denied_error(guarded: EtcdServer) -> None:
     await add_users(guarded)
     async with connect(guarded.endpoint, username="nobody", password="nobody") as (client, _, _):
         for _ in range(2):
@@ -151,8 +151,10 @@ async def test_permission_ends_where_the_range_does(guarded: EtcdServer) -> None
         assert values(await read(allowed, 1)) == [b"told"]
 
 
-async def test_a_denial_disturbs_the_siblings_no_more_than_once(guarded: EtcdServer) -> None:
-    # A denial may be said of an old token, so the stream is opened again with a new one: once.
+async def test_a_denial_reopens_the_stream_of_other_watches_once_at_most(
+    guarded: EtcdServer,
+) -> None:
+    # A denial may be due to an outdated token, so the stream is reopened with a new one, once.
     await add_users(guarded)
     async with connect(guarded.endpoint, username="reader", password="reader") as (
         client,
@@ -169,7 +171,7 @@ async def test_a_denial_disturbs_the_siblings_no_more_than_once(guarded: EtcdSer
             assert values(await read(watch, 1)) == [b"told"]
 
 
-async def test_without_a_user_it_is_said_that_there_is_none(guarded: EtcdServer) -> None:
+async def test_without_a_user_the_error_says_so(guarded: EtcdServer) -> None:
     await add_users(guarded)
     async with connect(guarded.endpoint) as (client, _, channel):
         with pytest.raises((EmptyUserNameError, PermissionDeniedError)):
@@ -177,7 +179,7 @@ async def test_without_a_user_it_is_said_that_there_is_none(guarded: EtcdServer)
         assert channel.reconnects == 0
 
 
-async def test_a_wrong_password_is_said_to_be_wrong_and_not_tried_for_ever(
+async def test_a_wrong_password_raises_and_is_not_retried_without_end(
     guarded: EtcdServer,
 ) -> None:
     await add_users(guarded)
@@ -201,7 +203,7 @@ async def test_a_watch_outlives_its_token(guarded: EtcdServer) -> None:
         ):
             first, other = await client.watch_prefix(b"a/"), await cut_off.watch_prefix(b"a/")
             await until(lambda: _forgotten_tokens(guarded), lambda count: count == 2)
-            # A second watch on the same stream is refused for its token, and both go on.
+            # A second watch on the same stream is refused for its token, and both continue.
             second = await within(client.watch_prefix(b"a/"))
             assert channel.reconnects == 1
             proxy.cut()
@@ -211,12 +213,12 @@ async def test_a_watch_outlives_its_token(guarded: EtcdServer) -> None:
 
 
 async def _forgotten_tokens(server: EtcdServer) -> int:
-    """How many tokens of the user the server has let expire, as its log tells."""
+    """Count the tokens of the user that have expired, from the server's log."""
     lines = server.logs().splitlines()
     return sum("deleted a simple token" in line and '"reader"' in line for line in lines)
 
 
-async def test_a_watch_goes_on_when_users_are_changed_meanwhile(guarded: EtcdServer) -> None:
+async def test_a_watch_continues_when_users_are_changed(guarded: EtcdServer) -> None:
     await add_users(guarded)
     async with connect(guarded.endpoint, username="reader", password="reader") as (client, _, _):
         watches = [await client.watch_prefix(b"a/")]
@@ -231,7 +233,7 @@ async def test_a_watch_goes_on_when_users_are_changed_meanwhile(guarded: EtcdSer
 async def test_a_role_that_is_taken_away_is_noticed_after_the_next_break(
     guarded: EtcdServer,
 ) -> None:
-    # etcd looks at permissions when a watch is created, and not again.
+    # etcd checks permissions when a watch is created, and not again.
     await add_users(guarded)
     async with FaultProxy(guarded.endpoint) as proxy:
         async with connect(proxy.endpoint, username="reader", password="reader") as (client, _, _):
@@ -255,10 +257,10 @@ async def test_authentication_that_is_switched_on_is_noticed_after_the_next_brea
                 await within(watch.__anext__())
 
 
-async def test_nobody_there_is_said_when_the_time_is_over(etcd_server: EtcdServer) -> None:
+async def test_an_unreachable_server_raises_after_the_timeout(etcd_server: EtcdServer) -> None:
     async with FaultProxy(etcd_server.endpoint) as proxy:
         proxy.refuse()
-        async with connect(proxy.endpoint, connect_timeout=0.1) as (client, _, _):
+        async with connect(proxy.endpoint, connect_timeout=1) as (client, _, _):
             assert isinstance(client, WatchClient)
             with pytest.raises(WatchTimeoutError, match="not created within"):
                 _ = await within(client.watch(b"k", timeout=0.5))

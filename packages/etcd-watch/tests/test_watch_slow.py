@@ -1,4 +1,4 @@
-"""A reader slower than its events: its watch is parked, nothing is lost, nobody else waits."""
+"""The watch of a slow reader is parked: it loses nothing, and no other watch waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etcd_testing import EtcdServer, FaultProxy
 VALUE = bytes(1000)
 
 
-async def test_a_watch_whose_reader_is_slow_is_given_back_to_the_server(
+async def test_a_watch_with_a_slow_reader_is_canceled_on_the_server(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with connect(server.endpoint) as (client, writer, _):
@@ -100,7 +100,7 @@ async def test_a_parked_watch_can_be_canceled(server: EtcdServer, key_prefix: by
         assert await watchers(server) == 0
 
 
-async def test_what_waits_when_the_channel_closes_is_read_before_the_end_is_told(
+async def test_unread_events_are_read_before_the_error_of_a_closed_channel(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with connect(server.endpoint) as (client, writer, _):
@@ -112,14 +112,12 @@ async def test_what_waits_when_the_channel_closes_is_read_before_the_end_is_told
         await watch.__anext__()
 
 
-async def test_what_is_still_on_the_server_of_a_large_past_comes_in_parts(
-    server: EtcdServer, key_prefix: bytes
-) -> None:
+async def test_a_large_past_is_sent_in_parts(server: EtcdServer, key_prefix: bytes) -> None:
     async with connect(server.endpoint) as (client, writer, _):
         start = await writer.put(key_prefix, bytes(100_000))
         for _ in range(49):
             await writer.put(key_prefix, bytes(100_000))
-        # With pieces of 1.5 MiB, what is in memory is the bound and one piece, not all five.
+        # With fragments of 1.5 MiB, memory holds the bound and one fragment, not all five.
         async with client.watch(
             key_prefix, start_revision=start, fragment=True, buffer_bytes=1_000_000
         ) as watch:

@@ -1,4 +1,4 @@
-"""Many watches on a stream: numbers, refusals, breaks, and who is told what."""
+"""Many watches on a stream: IDs, refusals, breaks, and which watch gets which response."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from etcd_channel.errors import (
 )
 from etcd_watch._streams import WATCHES_PER_STREAM, WatchStream, WatchStreams
 from etcd_watch._subscription import State, Subscription
-from etcd_watch.requests import watch_spec
+from etcd_watch.requests import WatchSpec
 
 OLD_TOKEN = "etcdserver: invalid auth token"
 DENIED = "etcdserver: permission denied"
 
 
 def watch(watches: WatchStream, **arguments: Any) -> Subscription:
-    subscription = Subscription(watch_spec(b"k", **arguments), lambda: None)
+    subscription = Subscription(WatchSpec(b"k", **arguments), lambda: None)
     watches.add(subscription)
     return subscription
 
 
 def create_all(stream: ModelStream, revision: int = 10) -> list[int]:
-    """Answer all creations; the numbers."""
+    """Answer all creations; return their IDs."""
     numbers = [create.watch_id for create in stream.created()]
     stream.answer(*(response(number, created=True, revision=revision) for number in numbers))
     return numbers
@@ -40,16 +40,16 @@ def refuse(stream: ModelStream, reason: str, number: int = -1) -> None:
     stream.answer(response(number, created=True, canceled=True, cancel_reason=reason))
 
 
-# Numbers -----------------------------------------------------------------------------------
+# IDs ---------------------------------------------------------------------------------------
 
 
-def test_every_creation_has_a_number_of_its_own() -> None:
+def test_every_creation_has_an_id_of_its_own() -> None:
     watches, stream = make_stream()
     first, second = watch(watches, buffer_bytes=1), watch(watches)
     numbers = create_all(stream)
     stream.answer(response(numbers[0], [event(11)]))
     first.pop()
-    watches.go_on(first)
+    watches.resume(first)
     numbers += create_all(stream)
     stream.break_()
     stream.open()
@@ -58,7 +58,7 @@ def test_every_creation_has_a_number_of_its_own() -> None:
     assert second.state is first.state is State.OPEN
 
 
-def test_a_number_of_the_callers_is_used_after_every_break() -> None:
+def test_an_id_that_the_caller_chose_is_used_after_every_break() -> None:
     watches, stream = make_stream()
     watch(watches, watch_id=7)
     assert create_all(stream) == [7]
@@ -67,27 +67,27 @@ def test_a_number_of_the_callers_is_used_after_every_break() -> None:
     assert create_all(stream) == [7]
 
 
-def test_a_number_of_the_callers_is_not_used_twice_on_an_open_stream() -> None:
+def test_an_id_that_the_caller_chose_is_used_once_on_an_open_stream() -> None:
     watches, stream = make_stream()
     subscription = watch(watches, watch_id=7, buffer_bytes=1)
     create_all(stream)
     stream.answer(response(7, [event(11)]))
     assert stream.canceled() == [7]
     subscription.pop()
-    watches.go_on(subscription)
+    watches.resume(subscription)
     (number,) = create_all(stream)
     assert number != 7
     assert subscription.watch_id == 7
     assert not watches.has_room_for(7)
 
 
-def test_what_comes_late_for_an_earlier_creation_is_not_taken_for_the_later() -> None:
+def test_a_late_response_to_an_earlier_creation_is_ignored() -> None:
     watches, stream = make_stream()
     subscription = watch(watches, buffer_bytes=1)
     (old,) = create_all(stream)
     stream.answer(response(old, [event(11)]))
     subscription.pop()
-    watches.go_on(subscription)
+    watches.resume(subscription)
     stream.answer(response(old, [event(14)]), response(old, canceled=True))
     (new,) = create_all(stream)
     stream.answer(response(old, [event(15)]), response(new, [event(12)]))
@@ -95,7 +95,7 @@ def test_what_comes_late_for_an_earlier_creation_is_not_taken_for_the_later() ->
     assert [each.kv.mod_revision for each in events] == [12]
 
 
-def test_a_number_that_a_proxy_gives_instead_is_taken() -> None:
+def test_an_id_that_a_proxy_assigned_is_used() -> None:
     watches, stream = make_stream()
     first, second = watch(watches), watch(watches)
     assert len(stream.created()) == 2
@@ -106,7 +106,7 @@ def test_a_number_that_a_proxy_gives_instead_is_taken() -> None:
     assert stream.canceled() == [0]
 
 
-def test_a_watch_given_up_before_it_was_created_is_canceled() -> None:
+def test_a_watch_removed_before_it_was_created_is_canceled() -> None:
     watches, stream = make_stream()
     gone, other = watch(watches), watch(watches)
     number = stream.requests[0].create_request.watch_id
@@ -133,7 +133,7 @@ def test_watches_are_created_again_from_their_own_positions() -> None:
     assert first.state is State.WAITING
 
 
-def test_a_watch_that_joins_while_nothing_is_open_is_created_when_it_is() -> None:
+def test_a_watch_added_to_a_broken_stream_is_created_when_it_is_open() -> None:
     watches, stream = make_stream()
     stream.break_()
     watch(watches)
@@ -151,18 +151,18 @@ def test_a_parked_watch_is_not_created_again_before_its_reader_has_caught_up() -
     stream.open()
     assert not stream.created()
     subscription.pop()
-    watches.go_on(subscription)
+    watches.resume(subscription)
     assert [create.start_revision for create in stream.created()] == [12]
 
 
-def test_a_watch_drained_while_nothing_is_open_is_created_once_when_it_is() -> None:
+def test_a_watch_drained_on_a_broken_stream_is_created_once_when_it_is_open() -> None:
     watches, stream = make_stream()
     subscription = watch(watches, buffer_bytes=1)
     (number,) = create_all(stream)
     stream.answer(response(number, [event(11)]))
     stream.break_()
     subscription.pop()
-    watches.go_on(subscription)
+    watches.resume(subscription)
     stream.open()
     assert create_all(stream)
     assert subscription.state is State.OPEN
@@ -182,7 +182,7 @@ def test_the_end_of_the_stream_is_the_end_of_all_its_watches() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 1000])
-def test_a_refusal_is_for_the_watch_whose_turn_it_is(number: int) -> None:
+def test_a_refusal_is_for_the_oldest_unanswered_creation(number: int) -> None:
     watches, stream = make_stream()
     refused, other = watch(watches), watch(watches)
     create = stream.created()[1]
@@ -194,7 +194,7 @@ def test_a_refusal_is_for_the_watch_whose_turn_it_is(number: int) -> None:
     assert stream.demanded is None
 
 
-def test_a_compacted_start_is_told_with_the_revision_that_is_left() -> None:
+def test_the_error_of_a_compacted_start_has_the_first_revision_that_is_left() -> None:
     watches, stream = make_stream()
     subscription, _ = watch(watches, start_revision=2), watch(watches)
     number, _ = create_all(stream)
@@ -204,7 +204,7 @@ def test_a_compacted_start_is_told_with_the_revision_that_is_left() -> None:
     assert stream.canceled() == [number]
 
 
-def test_an_old_token_has_the_stream_opened_again_with_a_new_one() -> None:
+def test_an_outdated_token_reopens_the_stream_with_a_new_one() -> None:
     watches, stream = make_stream(username="u")
     waiting = watch(watches)
     stream.created()
@@ -216,14 +216,14 @@ def test_an_old_token_has_the_stream_opened_again_with_a_new_one() -> None:
     assert waiting.state is State.OPEN
 
 
-def test_a_token_that_stays_bad_ends_all_that_wait_after_a_few_openings() -> None:
+def test_a_token_that_stays_invalid_ends_all_waiting_watches_after_a_few_openings() -> None:
     watches, stream = make_stream(username="u")
     well = watch(watches)
     create_all(stream)
     waiting = [watch(watches) for _ in range(5)]
     openings = 0
     while any(each.state is not State.ENDED for each in waiting):
-        # The one that was well is first in line, and the server goes on to like it.
+        # The healthy one is first in line, and the server keeps accepting it.
         numbers = [create.watch_id for create in stream.created()]
         if openings:
             stream.answer(response(numbers[0], created=True, revision=10))
@@ -239,7 +239,7 @@ def test_a_token_that_stays_bad_ends_all_that_wait_after_a_few_openings() -> Non
     assert well.state is not State.ENDED
 
 
-def test_a_denial_is_believed_when_the_token_was_fresh() -> None:
+def test_a_denial_with_a_fresh_token_is_final() -> None:
     watches, stream = make_stream(username="u")
     stream.break_()
     denied, other = watch(watches), watch(watches)
@@ -250,7 +250,7 @@ def test_a_denial_is_believed_when_the_token_was_fresh() -> None:
     assert other.state is State.WAITING
 
 
-def test_a_denial_is_not_believed_when_the_token_may_be_old() -> None:
+def test_a_denial_with_a_token_that_may_be_outdated_is_retried() -> None:
     watches, stream = make_stream(username="u")
     denied = watch(watches)
     stream.created()
@@ -264,7 +264,7 @@ def test_a_denial_is_not_believed_when_the_token_may_be_old() -> None:
 
 
 @pytest.mark.parametrize("reason", [DENIED, OLD_TOKEN, "etcdserver: user name is empty"])
-def test_a_refusal_of_who_has_no_user_is_believed_at_once(reason: str) -> None:
+def test_a_refusal_without_a_user_is_final(reason: str) -> None:
     watches, stream = make_stream()
     subscription = watch(watches)
     refuse(stream, reason)
@@ -272,7 +272,7 @@ def test_a_refusal_of_who_has_no_user_is_believed_at_once(reason: str) -> None:
     assert stream.demanded is None
 
 
-def test_a_watch_that_a_member_cannot_serve_is_taken_elsewhere() -> None:
+def test_a_watch_that_a_member_cannot_serve_moves_to_another() -> None:
     watches, stream = make_stream()
     subscription, other = watch(watches), watch(watches)
     number, _ = create_all(stream)
@@ -284,7 +284,7 @@ def test_a_watch_that_a_member_cannot_serve_is_taken_elsewhere() -> None:
     assert subscription.state is other.state is State.OPEN
 
 
-def test_a_watch_that_the_server_canceled_without_a_word_says_so() -> None:
+def test_a_watch_that_the_server_canceled_without_a_reason_says_so() -> None:
     watches, stream = make_stream()
     subscription = watch(watches)
     (number,) = create_all(stream)
@@ -292,7 +292,7 @@ def test_a_watch_that_the_server_canceled_without_a_word_says_so() -> None:
     assert isinstance(subscription.error, WatchCanceledError)
 
 
-def test_when_the_server_cancels_all_watches_the_stream_is_opened_again() -> None:
+def test_the_stream_is_reopened_when_the_server_cancels_all_watches() -> None:
     watches, stream = make_stream()
     subscription = watch(watches)
     create_all(stream)
@@ -308,7 +308,7 @@ def spread(count: int, **arguments: Any) -> tuple[WatchStreams, ModelChannel, li
     channel: Any = ModelChannel()
     streams = WatchStreams(channel)
     placed = [
-        streams.subscribe(Subscription(watch_spec(b"k", **arguments), lambda: None))
+        streams.subscribe(Subscription(WatchSpec(b"k", **arguments), lambda: None))
         for _ in range(count)
     ]
     return streams, channel, placed
@@ -320,7 +320,7 @@ async def test_watches_are_spread_when_a_stream_is_full() -> None:
     assert placed.count(placed[0]) == WATCHES_PER_STREAM
 
 
-async def test_numbers_differ_also_between_streams() -> None:
+async def test_ids_differ_between_streams() -> None:
     _, channel, _ = spread(WATCHES_PER_STREAM + 10)
     for stream in channel.streams:
         stream.open()
@@ -328,21 +328,21 @@ async def test_numbers_differ_also_between_streams() -> None:
     assert len(numbers) == len(set(numbers)) == WATCHES_PER_STREAM + 10
 
 
-async def test_a_number_in_use_is_refused_on_whatever_stream() -> None:
+async def test_an_id_in_use_is_refused_on_any_stream() -> None:
     streams, _, _ = spread(WATCHES_PER_STREAM)
-    seven = Subscription(watch_spec(b"k", watch_id=7), lambda: None)
+    seven = Subscription(WatchSpec(b"k", watch_id=7), lambda: None)
     stream = streams.subscribe(seven)
     with pytest.raises(ValueError, match="watch_id 7 is in use"):
-        streams.subscribe(Subscription(watch_spec(b"k", watch_id=7), lambda: None))
+        streams.subscribe(Subscription(WatchSpec(b"k", watch_id=7), lambda: None))
     stream.remove(seven)
-    streams.subscribe(Subscription(watch_spec(b"k", watch_id=7), lambda: None))
+    streams.subscribe(Subscription(WatchSpec(b"k", watch_id=7), lambda: None))
 
 
-async def test_a_number_that_was_given_back_is_used_again_on_another_stream() -> None:
-    # On the same, events that are under way for the first could be taken for the second's.
+async def test_an_id_that_is_free_again_is_used_on_another_stream() -> None:
+    # On the same stream, events in flight for the first could be taken for the second's.
     streams, channel, (first,) = spread(1)
     channel.streams[0].open()
-    one, two = (Subscription(watch_spec(b"k", watch_id=7), lambda: None) for _ in range(2))
+    one, two = (Subscription(WatchSpec(b"k", watch_id=7), lambda: None) for _ in range(2))
     assert streams.subscribe(one) is first
     first.remove(one)
     second = streams.subscribe(two)
@@ -357,11 +357,11 @@ async def test_a_stream_without_watches_is_kept_while_it_is_the_only_one() -> No
     subscription = next(iter(stream._subscriptions))
     stream.remove(subscription)
     assert not channel.streams[0].stopped
-    again = Subscription(watch_spec(b"k"), lambda: None)
+    again = Subscription(WatchSpec(b"k"), lambda: None)
     assert streams.subscribe(again) is stream
 
 
-async def test_a_stream_without_watches_is_given_up_when_there_is_another() -> None:
+async def test_a_stream_without_watches_is_stopped_if_there_is_another() -> None:
     _, channel, placed = spread(WATCHES_PER_STREAM + 1)
     last = placed[-1]
     last.remove(next(iter(last._subscriptions)))
@@ -374,14 +374,14 @@ async def test_a_stream_without_watches_is_not_opened_again_when_it_breaks() -> 
     stream.remove(next(iter(stream._subscriptions)))
     channel.streams[0].break_()
     assert channel.streams[0].stopped
-    streams.subscribe(Subscription(watch_spec(b"k"), lambda: None))
+    streams.subscribe(Subscription(WatchSpec(b"k"), lambda: None))
     assert len(channel.streams) == 2
 
 
 async def test_a_stream_that_ended_gets_no_new_watches() -> None:
     streams, channel, _ = spread(1)
     channel.streams[0].end(ConnectionFailedError("for good"))
-    streams.subscribe(Subscription(watch_spec(b"k"), lambda: None))
+    streams.subscribe(Subscription(WatchSpec(b"k"), lambda: None))
     assert len(channel.streams) == 2
 
 
@@ -390,7 +390,7 @@ def test_a_stream_of_another_loop_is_refused() -> None:
     streams = WatchStreams(channel)
 
     async def subscribe() -> None:
-        streams.subscribe(Subscription(watch_spec(b"k"), lambda: None))
+        streams.subscribe(Subscription(WatchSpec(b"k"), lambda: None))
 
     asyncio.run(subscribe())
     with pytest.raises(ClientError, match="another event loop"):

@@ -1,4 +1,4 @@
-"""One watch as a state machine: its position in history, and what waits for its reader."""
+"""One watch as a state machine: its position in history, and its unread events."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from etcd_channel import ConnectionFailedError
 from etcd_channel.pb import common_pb2
 from etcd_watch._subscription import State, Subscription, memory_of
 from etcd_watch.pb import watch_pb2 as pb
-from etcd_watch.requests import watch_spec
+from etcd_watch.requests import WatchSpec
 
 
 def make(*, created_at: int | None = 10, **arguments: Any) -> Subscription:
-    """A watch that the server created when its store was at a revision, None for not yet."""
-    subscription = Subscription(watch_spec(b"k", **arguments), lambda: None)
+    """A watch that the server created at a revision of its store; None if it is not created yet."""
+    subscription = Subscription(WatchSpec(b"k", **arguments), lambda: None)
     if created_at is not None:
         subscription.take_created(1, at(created_at))
     return subscription
@@ -26,7 +26,7 @@ def at(revision: int) -> common_pb2.ResponseHeader:
 
 
 def revisions(subscription: Subscription) -> list[list[int]]:
-    """Read all that waits: the revisions of each batch; none for progress."""
+    """Read all unread batches; return the revisions of each, none for progress."""
     batches = []
     while subscription.has_batch:
         _, events = subscription.pop()
@@ -35,11 +35,11 @@ def revisions(subscription: Subscription) -> list[list[int]]:
 
 
 def size(*events: pb.Event) -> int:
-    """What a response with these events counts for."""
+    """The memory that a response with these events counts for."""
     return memory_of(response(1, events))
 
 
-# Where it is -------------------------------------------------------------------------------
+# Position ----------------------------------------------------------------------------------
 
 
 def test_now_is_the_revision_that_the_server_names_at_the_creation() -> None:
@@ -47,7 +47,7 @@ def test_now_is_the_revision_that_the_server_names_at_the_creation() -> None:
     assert subscription.start_revision == subscription.next_revision == 11
 
 
-def test_now_stays_what_it_was_when_the_watch_is_created_again_before_any_event() -> None:
+def test_now_does_not_change_when_the_watch_is_created_again() -> None:
     subscription = make(created_at=10)
     subscription.take_break()
     subscription.take_created(2, at(20))
@@ -61,7 +61,7 @@ def test_a_start_that_was_asked_for_is_kept() -> None:
     assert subscription.start_revision == subscription.next_revision == 5
 
 
-def test_the_number_told_is_that_of_the_first_creation() -> None:
+def test_the_id_is_that_of_the_first_creation() -> None:
     subscription = make()
     subscription.take_break()
     subscription.take_created(2, at(20))
@@ -92,10 +92,10 @@ def test_events_that_come_while_the_watch_is_not_open_are_not_taken() -> None:
     assert not subscription.has_batch
 
 
-# Pieces ------------------------------------------------------------------------------------
+# Fragments ---------------------------------------------------------------------------------
 
 
-def test_a_revision_that_comes_in_pieces_is_told_whole() -> None:
+def test_a_fragmented_revision_is_delivered_whole() -> None:
     subscription = make(fragment=True)
     subscription.take(response(1, [event(11), event(11, 1)], fragment=True))
     assert not subscription.has_batch
@@ -105,7 +105,7 @@ def test_a_revision_that_comes_in_pieces_is_told_whole() -> None:
     assert revisions(subscription) == [[11, 11, 11, 11]]
 
 
-def test_revisions_are_told_as_soon_as_they_are_complete() -> None:
+def test_revisions_are_delivered_as_soon_as_they_are_complete() -> None:
     subscription = make(fragment=True)
     subscription.take(response(1, [event(11), event(12), event(13)], fragment=True))
     assert revisions(subscription) == [[11, 12]]
@@ -114,7 +114,7 @@ def test_revisions_are_told_as_soon_as_they_are_complete() -> None:
     assert revisions(subscription) == [[13, 13, 14]]
 
 
-def test_what_had_come_of_a_revision_comes_again_after_a_break() -> None:
+def test_a_partly_received_revision_is_received_again_after_a_break() -> None:
     subscription = make(fragment=True)
     subscription.take(response(1, [event(11), event(12), event(12, 1)], fragment=True))
     subscription.take_break()
@@ -123,7 +123,7 @@ def test_what_had_come_of_a_revision_comes_again_after_a_break() -> None:
     assert revisions(subscription) == [[11], [12, 12, 12]]
 
 
-def test_all_pieces_count_for_what_waits() -> None:
+def test_all_fragments_count_for_the_buffer() -> None:
     one, two = event(11), event(11, 1)
     subscription = make(fragment=True, buffer_bytes=size(one) + size(two))
     subscription.take(response(1, [one], fragment=True))
@@ -135,7 +135,7 @@ def test_all_pieces_count_for_what_waits() -> None:
 # Parking -----------------------------------------------------------------------------------
 
 
-def test_a_watch_is_full_when_as_many_bytes_wait_as_its_caller_set() -> None:
+def test_a_watch_is_full_when_buffer_bytes_are_unread() -> None:
     one, two = event(11), event(12)
     subscription = make(buffer_bytes=size(one) + 1)
     subscription.take(response(1, [one]))
@@ -144,7 +144,7 @@ def test_a_watch_is_full_when_as_many_bytes_wait_as_its_caller_set() -> None:
     assert subscription.is_full
 
 
-def test_a_parked_watch_takes_no_more_until_half_of_what_waited_is_read() -> None:
+def test_a_parked_watch_takes_no_more_until_half_of_the_buffer_is_read() -> None:
     events = [event(revision) for revision in (11, 12, 13, 14)]
     subscription = make(buffer_bytes=4 * size(events[0]))
     for each in events:
@@ -161,7 +161,7 @@ def test_a_parked_watch_takes_no_more_until_half_of_what_waited_is_read() -> Non
     assert revisions(subscription) == [[13], [14]]
 
 
-def test_a_single_response_larger_than_the_bound_is_told_and_the_watch_goes_on() -> None:
+def test_a_single_response_larger_than_the_buffer_is_delivered() -> None:
     subscription = make(buffer_bytes=1)
     subscription.take(response(1, [event(11)]))
     assert subscription.is_full
@@ -179,7 +179,7 @@ def test_a_break_leaves_a_parked_watch_parked() -> None:
     assert subscription.state is State.PARKED
 
 
-def test_a_revision_of_which_pieces_had_come_is_told_whole_after_parking() -> None:
+def test_a_partly_received_revision_is_delivered_whole_after_parking() -> None:
     subscription = make(fragment=True, buffer_bytes=1)
     subscription.take(response(1, [event(11), event(12)], fragment=True))
     assert subscription.is_full
@@ -192,6 +192,17 @@ def test_a_revision_of_which_pieces_had_come_is_told_whole_after_parking() -> No
     assert revisions(subscription) == [[12, 12]]
 
 
+def test_only_an_open_watch_is_parked_and_only_a_parked_one_unparked() -> None:
+    waiting, opened, ended = make(created_at=None), make(), make()
+    ended.end(None)
+    waiting.park()
+    ended.park()
+    assert (waiting.state, ended.state) == (State.WAITING, State.ENDED)
+    opened.unpark()
+    ended.unpark()
+    assert (opened.state, ended.state) == (State.OPEN, State.ENDED)
+
+
 # Progress ----------------------------------------------------------------------------------
 
 
@@ -202,7 +213,7 @@ def test_progress_moves_the_position() -> None:
     assert revisions(subscription) == [[]]
 
 
-def test_an_event_that_progress_had_left_behind_is_still_told() -> None:
+def test_an_event_older_than_the_progress_is_still_delivered() -> None:
     subscription = make(progress_notify=True)
     subscription.take(response(1, revision=20))
     subscription.take(response(1, [event(15), event(22)]))
@@ -210,7 +221,7 @@ def test_an_event_that_progress_had_left_behind_is_still_told() -> None:
     assert subscription.next_revision == 23
 
 
-def test_progress_of_a_member_that_is_behind_does_not_lead_back() -> None:
+def test_progress_of_a_member_that_lags_behind_does_not_move_the_position_back() -> None:
     subscription = make(progress_notify=True)
     subscription.take(response(1, [event(30)]))
     subscription.take(response(1, revision=20))
@@ -220,7 +231,7 @@ def test_progress_of_a_member_that_is_behind_does_not_lead_back() -> None:
     assert subscription.next_revision == 31
 
 
-def test_of_progress_that_nobody_reads_only_the_latest_is_kept() -> None:
+def test_only_the_latest_unread_progress_is_kept() -> None:
     subscription = make(progress_notify=True)
     subscription.take(response(1, [event(11)]))
     for revision in range(20, 30):
@@ -228,9 +239,10 @@ def test_of_progress_that_nobody_reads_only_the_latest_is_kept() -> None:
     assert revisions(subscription) == [[11], []]
 
 
-def test_shared_progress_is_told_to_those_who_asked_as_often_as_they_did() -> None:
+def test_shared_progress_is_delivered_once_for_each_request() -> None:
     asked, other = make(), make()
-    asked.progress_wanted = 2
+    asked.want_progress()
+    asked.want_progress()
     for revision in (20, 21, 22):
         asked.take_shared_progress(response(-1, revision=revision))
         other.take_shared_progress(response(-1, revision=revision))
@@ -241,7 +253,7 @@ def test_shared_progress_is_told_to_those_who_asked_as_often_as_they_did() -> No
 
 def test_a_watch_that_is_not_on_the_server_takes_no_shared_progress() -> None:
     subscription = make(buffer_bytes=1)
-    subscription.progress_wanted = 1
+    subscription.want_progress()
     subscription.take(response(1, [event(11)]))
     subscription.park()
     subscription.take_shared_progress(response(-1, revision=20))
@@ -253,7 +265,7 @@ def test_a_watch_that_is_not_on_the_server_takes_no_shared_progress() -> None:
 
 def test_an_answer_that_may_be_from_before_the_creation_is_not_taken() -> None:
     subscription = make(created_at=None, start_revision=5)
-    subscription.progress_wanted = 1
+    subscription.want_progress()
     subscription.take_created(1, at(10), outdated_answers=1)
     subscription.take_shared_progress(response(-1, revision=10), 1)
     assert not subscription.has_batch
@@ -263,7 +275,7 @@ def test_an_answer_that_may_be_from_before_the_creation_is_not_taken() -> None:
 
 def test_a_creation_ahead_of_the_store_is_an_answer_about_progress() -> None:
     subscription = make(created_at=None, start_revision=21)
-    subscription.progress_wanted = 1
+    subscription.want_progress()
     subscription.take_created(1, at(20))
     told, _ = subscription.pop()
     assert told.header.revision == 20
@@ -272,15 +284,59 @@ def test_a_creation_ahead_of_the_store_is_an_answer_about_progress() -> None:
 
 def test_after_a_break_one_answer_does_for_all_requests_for_progress() -> None:
     subscription = make()
-    subscription.progress_wanted = 3
+    for _ in range(3):
+        subscription.want_progress()
     subscription.take_break()
     assert subscription.progress_wanted == 1
+
+
+def test_an_ended_watch_wants_no_progress() -> None:
+    subscription = make()
+    subscription.want_progress()
+    subscription.end(None)
+    subscription.want_progress()
+    assert subscription.progress_wanted == 1
+
+
+# Refusals ----------------------------------------------------------------------------------
+
+
+def test_refusals_are_counted_until_the_server_creates_the_watch() -> None:
+    subscription = make(created_at=None)
+    assert subscription.refusals == 0
+    subscription.take_refusal()
+    subscription.take_refusal()
+    assert subscription.refusals == 2
+    assert subscription.state is State.WAITING
+    subscription.take_created(1, at(10))
+    assert subscription.refusals == 0
+
+
+def test_a_refusal_of_an_open_watch_has_it_created_again_from_its_position() -> None:
+    subscription = make(fragment=True)
+    subscription.take(response(1, [event(11), event(12)], fragment=True))
+    subscription.take_refusal()
+    assert subscription.state is State.WAITING
+    assert subscription.next_revision == 12
+    subscription.take_created(2, at(20))
+    subscription.take(response(2, [event(12), event(12, 1)]))
+    assert revisions(subscription) == [[11], [12, 12]]
+
+
+def test_a_refusal_leaves_a_parked_and_an_ended_watch_as_they_are() -> None:
+    parked, ended = make(buffer_bytes=1), make()
+    parked.take(response(1, [event(11)]))
+    parked.park()
+    ended.end(None)
+    for subscription, state in ((parked, State.PARKED), (ended, State.ENDED)):
+        subscription.take_refusal()
+        assert subscription.state is state
 
 
 # The end -----------------------------------------------------------------------------------
 
 
-def test_an_error_comes_after_what_waits() -> None:
+def test_an_error_comes_after_the_unread_events() -> None:
     subscription = make()
     subscription.take(response(1, [event(11)]))
     subscription.end(ConnectionFailedError("over"))
@@ -288,7 +344,7 @@ def test_an_error_comes_after_what_waits() -> None:
     assert revisions(subscription) == [[11]]
 
 
-def test_a_cancel_throws_away_what_waits() -> None:
+def test_a_cancel_discards_the_unread_events() -> None:
     subscription = make()
     subscription.take(response(1, [event(11)]))
     subscription.end(None)
@@ -307,10 +363,10 @@ def test_the_first_end_is_the_one_that_counts() -> None:
     assert not subscription.has_batch
 
 
-def test_its_reader_is_woken_by_whatever_it_may_wait_for() -> None:
+def test_its_reader_is_woken_by_every_change_it_may_wait_for() -> None:
     woken: list[str] = []
     what = ""
-    subscription = Subscription(watch_spec(b"k", progress_notify=True), lambda: woken.append(what))
+    subscription = Subscription(WatchSpec(b"k", progress_notify=True), lambda: woken.append(what))
     what = "created"
     subscription.take_created(1, at(10))
     what = "event"

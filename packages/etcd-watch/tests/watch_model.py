@@ -1,4 +1,4 @@
-"""A model of etcd's watch service, and of the stream to it, without a server and without time.
+"""A model of etcd's watch service and of the stream to it, without a server and without time.
 
 The model does what etcd does, in an order that the test chooses: a request waits until it is
 processed, an event until it is sent, a response until it arrives.
@@ -6,12 +6,14 @@ processed, an event until it is sent, a response until it arrives.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from etcd_channel import ClientError, ConnectionFailedError
+from etcd_channel import ClientError, ConnectionFailedError, Observer, WrongEventLoopError
 from etcd_channel.stream import StreamHandler
 from etcd_watch._streams import WatchStream
 from etcd_watch.pb import watch_pb2 as pb
@@ -22,7 +24,7 @@ BREAK = ConnectionFailedError("the connection broke")
 
 
 def event(revision: int, index: int = 0) -> pb.Event:
-    """An event whose value says which it is."""
+    """An event whose value is its revision and index."""
     made = pb.Event(type=pb.Event.PUT)
     made.kv.key = b"k%d" % index
     made.kv.value = b"%d.%d" % (revision, index)
@@ -33,7 +35,7 @@ def event(revision: int, index: int = 0) -> pb.Event:
 def response(
     number: int, events: Iterable[pb.Event] = (), *, revision: int = 0, **fields: Any
 ) -> pb.WatchResponse:
-    """A response for a watch, of a store that is at `revision`."""
+    """A response for a watch, from a store at `revision`."""
     made = pb.WatchResponse(watch_id=number, events=events, **fields)
     made.header.revision = revision or max(
         (each.kv.mod_revision for each in made.events), default=0
@@ -42,7 +44,7 @@ def response(
 
 
 class ModelStream:
-    """Stands where `etcd_channel.Stream` does."""
+    """Takes the place of `etcd_channel.Stream`."""
 
     def __init__(self, handler: StreamHandler[pb.WatchRequest, pb.WatchResponse]) -> None:
         self.handler = handler
@@ -51,6 +53,7 @@ class ModelStream:
         self.stopped = False
         self.ended = False
         self.requests: deque[pb.WatchRequest] = deque()
+        self.response_bytes = 0
 
     def send(self, request: pb.WatchRequest) -> None:
         if self.is_open:
@@ -80,18 +83,19 @@ class ModelStream:
 
     def answer(self, *responses: pb.WatchResponse) -> None:
         for each in responses:
+            self.response_bytes = each.ByteSize()
             self.handler.received(each)
 
-    # What was asked, for tests that answer by hand.
+    # The requests, for tests that answer by hand.
 
     def created(self) -> list[pb.WatchCreateRequest]:
-        """The creations asked for since the last look, other requests thrown away."""
+        """Take the creations that were requested since the last call; drop other requests."""
         taken = [each.create_request for each in self.requests if each.HasField("create_request")]
         self.requests.clear()
         return taken
 
     def canceled(self) -> list[int]:
-        """The numbers that were canceled since the last look, other requests thrown away."""
+        """Take the IDs that were canceled since the last call; drop other requests."""
         taken = [
             each.cancel_request.watch_id
             for each in self.requests
@@ -102,24 +106,32 @@ class ModelStream:
 
 
 class ModelChannel:
-    """Stands where `etcd_channel.Channel` does."""
+    """Takes the place of `etcd_channel.Channel`."""
 
     def __init__(self, username: str | None = None) -> None:
         self.username = username
+        self.observer = Observer()
         self.streams: list[ModelStream] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check_usable(self) -> None:
+        if self._loop is not asyncio.get_running_loop():
+            raise WrongEventLoopError("the channel belongs to another event loop")
 
     def stream(self, rpc: object, handler: Any, *, metadata: Sequence[Any] = ()) -> Any:
+        with contextlib.suppress(RuntimeError):  # what is all synchronous has no loop
+            self._loop = asyncio.get_running_loop()
         stream = ModelStream(handler)
         self.streams.append(stream)
         return stream
 
 
 def make_stream(
-    *, username: str | None = None, deserted: Callable[[WatchStream], None] = lambda _: None
+    *, username: str | None = None, on_empty: Callable[[WatchStream], None] = lambda _: None
 ) -> tuple[WatchStream, ModelStream]:
-    """A stream of watches, and the model of what it stands on, opened."""
+    """A watch stream, and the open model stream under it."""
     channel: Any = ModelChannel(username)
-    watches = WatchStream(channel, (), itertools.count(1000), deserted)
+    watches = WatchStream(channel, (), itertools.count(1000), on_empty)
     stream: ModelStream = channel.streams[0]
     stream.open()
     return watches, stream
@@ -133,20 +145,20 @@ class _Watcher:
 
 
 class ModelServer:
-    """The side of the server: its history, and what it does with the requests of one stream.
+    """The server's side: its history, and its handling of the requests of one stream.
 
     As in etcd (server/etcdserver/api/v3rpc/watch.go), what is told to watchers and what is
-    answered to requests goes by two queues, and nobody knows which is looked at first; events
+    answered to requests goes by two queues, which are read in no certain order; events
     for a number that is not announced wait until it is.
     """
 
     def __init__(self, stream: ModelStream) -> None:
         self.stream = stream
         self.history: dict[int, list[pb.Event]] = {}
-        """The events of each revision; none for one that nobody watches."""
+        """The events of each revision; none for a revision outside the watched range."""
         self.last_revision = 1
         self.behind = 0
-        """By how many revisions the member that serves is behind."""
+        """The number of revisions by which the serving member lags behind."""
         self.watchers: dict[int, _Watcher] = {}
         self._answers: deque[pb.WatchResponse] = deque()
         self._events: deque[pb.WatchResponse] = deque()
@@ -155,16 +167,16 @@ class ModelServer:
 
     @property
     def revision(self) -> int:
-        """What the member that serves has of the history."""
+        """The last revision that the serving member has."""
         return max(self.last_revision - self.behind, 1)
 
     def put(self, count: int) -> None:
-        """Commit a revision of so many events in the watched range."""
+        """Commit a revision of `count` events in the watched range."""
         self.last_revision = revision = self.last_revision + 1
         self.history[revision] = [event(revision, index) for index in range(count)]
 
     def forget_all(self) -> None:
-        """The stream is gone: so is what was under way on it."""
+        """Drop everything in flight: the stream is gone."""
         self.watchers.clear()
         self._answers.clear()
         self._events.clear()
@@ -172,7 +184,7 @@ class ModelServer:
         self._pending.clear()
 
     def process(self) -> bool:
-        """Take the next request; False if there is none."""
+        """Process the next request; False if there is none."""
         if not self.stream.requests:
             return False
         request = self.stream.requests.popleft()
@@ -190,7 +202,7 @@ class ModelServer:
         return True
 
     def sync(self, number: int, revisions: int, pieces: Iterable[int]) -> None:
-        """Send a watcher its next so many revisions, in pieces of so many events if it may."""
+        """Send a watcher its next revisions, in fragments of the given sizes if it allows them."""
         watcher = self.watchers[number]
         first = watcher.next_revision
         last = min(first + revisions - 1, self.revision)
@@ -208,12 +220,12 @@ class ModelServer:
             self._events.append(response(number, part, fragment=more, revision=self.revision))
 
     def notify(self, number: int) -> None:
-        """Send word of how far a watcher is, if it is synced."""
+        """Send the progress of a watcher if it is synced."""
         if self.watchers[number].next_revision > self.revision:
             self._events.append(response(number, revision=self.revision))
 
     def travel_back(self, number: int, back: int) -> None:
-        """Send some that lie before a watcher's position, as restored members do."""
+        """Send events from before a watcher's position, as restored members do."""
         position = self.watchers[number].next_revision
         events = [
             each
@@ -224,7 +236,7 @@ class ModelServer:
             self._events.append(response(number, events, revision=events[-1].kv.mod_revision))
 
     def deliver(self, *, answers_first: bool) -> bool:
-        """Let the oldest of one queue arrive, or of the other; False if there is none."""
+        """Deliver the oldest response of one queue, or of the other; False if there is none."""
         if not self.stream.is_open or self.stream.demanded:
             return False
         if self._answers and (answers_first or not self._events):
@@ -250,5 +262,5 @@ class ModelServer:
             self._pending.append(message)
 
     def _arrive(self, message: pb.WatchResponse) -> None:
-        # Over the wire and back: what arrives is another message.
+        # Serialized and parsed: the received message is another object.
         self.stream.answer(pb.WatchResponse.FromString(message.SerializeToString()))

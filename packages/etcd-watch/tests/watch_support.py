@@ -1,7 +1,7 @@
-"""What the tests of watches share: someone who writes keys, and readers with a limit of patience.
+"""What the tests of watches share: a writer of keys, and readers with a timeout.
 
-The package that puts keys is a sibling, which these tests must do without: so they bring the few
-messages that they need, parts of etcd's, in a descriptor pool of their own.
+The package that puts keys is a sibling, which these tests must do without: so they call the RPCs
+with the messages of etcd_testing.played.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
 from etcd_channel import Channel, Rpc
 from etcd_testing import EtcdServer
+from etcd_testing.played import messages
 from etcd_watch import Event, Watch, WatchClient, WatchResponse
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Writer",
     "connect",
     "kill",
-    "messages",
     "read",
     "read_responses",
     "streams",
@@ -36,58 +34,7 @@ __all__ = [
 T = TypeVar("T")
 
 HANG: Final = 60.0
-"""Seconds after which a test has hung; nothing is measured by it."""
-
-_MESSAGES = """
-ResponseHeader: revision=3 int64
-PutRequest: key=1 bytes, value=2 bytes
-PutResponse: header=1 ResponseHeader
-DeleteRangeRequest: key=1 bytes, range_end=2 bytes
-DeleteRangeResponse: header=1 ResponseHeader
-RequestOp: request_put=2 PutRequest, request_delete_range=3 DeleteRangeRequest
-TxnRequest: success=2 *RequestOp
-TxnResponse: header=1 ResponseHeader
-CompactionRequest: revision=1 int64, physical=2 bool
-CompactionResponse: header=1 ResponseHeader
-"""
-
-
-class _Messages:
-    """The messages above, as classes; `Any`, because nothing is generated of them."""
-
-    def __init__(self) -> None:
-        package = "etcd_watch.tests"
-        file = descriptor_pb2.FileDescriptorProto(name="tests.proto", package=package)
-        file.syntax = "proto3"
-        kinds = descriptor_pb2.FieldDescriptorProto
-        for line in _MESSAGES.strip().splitlines():
-            name, _, fields = line.partition(":")
-            message = file.message_type.add(name=name)
-            for field in fields.strip().split(", "):
-                spelled, kind = field.split()
-                field_name, _, number = spelled.partition("=")
-                made = message.field.add(name=field_name, number=int(number))
-                repeated, kind = kind.startswith("*"), kind.removeprefix("*")
-                made.label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
-                if kind[0].isupper():
-                    made.type = kinds.TYPE_MESSAGE
-                    made.type_name = f".{package}.{kind}"
-                else:
-                    made.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
-        pool = descriptor_pool.DescriptorPool()
-        pool.Add(file)
-        self._classes = {
-            message.name: message_factory.GetMessageClass(
-                pool.FindMessageTypeByName(f"{package}.{message.name}")
-            )
-            for message in file.message_type
-        }
-
-    def __getattr__(self, name: str) -> Any:
-        return self._classes[name]
-
-
-messages: Final = _Messages()
+"""Seconds after which a test counts as hung; no assertion depends on it."""
 
 
 def _rpc(method: str) -> Rpc[Any, Any]:
@@ -106,7 +53,7 @@ _COMPACT: Final = _rpc("Compact")
 
 
 class Writer:
-    """Writes keys on a channel; each method returns the revision of what it did."""
+    """Writes keys on a channel; each method returns the revision of its change."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -138,7 +85,7 @@ class Writer:
 async def connect(
     *endpoints: str, **options: Any
 ) -> AsyncIterator[tuple[WatchClient, Writer, Channel]]:
-    """A client for watches, and a writer, on a channel of their own, not connected yet."""
+    """A watch client and a writer on a channel of their own, not connected yet."""
     channel = Channel(endpoints, **options)
     try:
         yield WatchClient(channel), Writer(channel), channel
@@ -158,31 +105,31 @@ async def within(awaitable: Awaitable[T], seconds: float = HANG) -> T:
 
 
 async def read(watch: Watch, count: int) -> list[Event]:
-    """Read so many events, which come sooner or later."""
+    """Read `count` events."""
     return [await within(watch.__anext__()) for _ in range(count)]
 
 
 async def read_responses(watch: Watch, count: int) -> list[WatchResponse]:
-    """Read so many responses."""
+    """Read `count` responses."""
     responses = watch.responses()
     return [await within(responses.__anext__()) for _ in range(count)]
 
 
 def values(events: Sequence[Event]) -> list[bytes]:
-    """What was put, in order."""
+    """The values of the events, in order."""
     return [event.kv.value for event in events]
 
 
-# What the server knows -------------------------------------------------------------------
+# State of the server ---------------------------------------------------------------------
 
 
 async def watchers(server: EtcdServer) -> int:
-    """How many watchers a server has."""
+    """Return the number of watchers on a server."""
     return int((await server.metrics())["etcd_debugging_mvcc_watcher_total"])
 
 
 async def streams(server: EtcdServer) -> int:
-    """How many streams of watches a server has open."""
+    """Return the number of open watch streams on a server."""
     return int((await server.metrics())["etcd_debugging_mvcc_watch_stream_total"])
 
 
@@ -198,7 +145,7 @@ async def kill(server: EtcdServer) -> None:
 async def until(
     ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, seconds: float = HANG
 ) -> T:
-    """Ask again and again until the answer is as it should be; for what only a server tells."""
+    """Poll until the answer fulfils a condition; for state that only a server has."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not holds(answer := await ask()):
         if asyncio.get_running_loop().time() > deadline:

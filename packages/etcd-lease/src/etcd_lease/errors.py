@@ -1,4 +1,4 @@
-"""What only leases raise."""
+"""The errors that only leases raise."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["LeaseExpiredError"]
 
 
 class LeaseExpiredError(LeaseNotFoundError):
-    """A lease that was held is lost: gone, or no longer sure to be there.
+    """A lease is lost: the server no longer has it, or may no longer have it.
 
-    `lease_id` is its id. Where something went wrong first (the channel was closed, the
-    server refused the keep-alives), that is the `__cause__`.
+    `lease_id` is its id. The error that caused the loss, if there is one (the channel was
+    closed, the server refused the keep-alives), is the `__cause__`.
     """
 
     def __init__(self, message: str = "", *, lease_id: int = 0, **fields: Any) -> None:

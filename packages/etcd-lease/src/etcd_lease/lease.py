@@ -1,139 +1,173 @@
-"""A lease: a time to live that keys can share."""
+"""`Lease`: a time to live that keys can share."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine, Generator
-from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from etcd_channel import ClientError, Service
-from etcd_channel.arguments import check_int, check_timeout
+from etcd_channel import ChannelLike, ClientError, LeaseLike, NonCopyable
+from etcd_channel.arguments import check_int, check_lease_id, check_timeout
 from etcd_channel.errors import LeaseNotFoundError
 from etcd_lease._clock import now
-from etcd_lease._keeper import Keeper
-from etcd_lease._life import Life
+from etcd_lease._keeper import LeaseKeeper
+from etcd_lease._state import GONE, LeaseState
+from etcd_lease.blocks import Block
 from etcd_lease.errors import LeaseExpiredError
-from etcd_lease.requests import checked_lease_id
+from etcd_lease.loss import LeaseLoss, until_lost
 from etcd_lease.results import LeaseInfo, LeaseRefresh
 
-if TYPE_CHECKING:
-    from etcd_lease.client import LeaseClient
-
-__all__ = ["Lease", "Loss", "PendingLease"]
+__all__ = ["Lease", "LeaseCalls", "PendingLease"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("etcd_lease")
 
 
-class Lease:
-    """A lease: the keys that were put with it are deleted when it ends.
+@runtime_checkable
+class LeaseCalls(Protocol):
+    """The calls that a `Lease` makes; `LeaseClient` and `Client` have them."""
 
-    Made by `LeaseClient.lease`, or by anyone who knows the id of one: `ttl` is the number
-    of seconds that it was granted for, `etcd_client` a `LeaseClient` or `Client`. It ends
-    when it is revoked, or was not renewed for its time to live: by `refresh`, or for as
-    long as it is wanted by `keep_alive`.
+    @property
+    def channel(self) -> ChannelLike:
+        """The channel of the calls."""
 
-    It is an async context manager, which revokes it at the end of the block.
+    async def revoke_lease(self, lease_id: LeaseLike, *, timeout: float | None = None) -> None:
+        """Revoke a lease, see `LeaseClient.revoke_lease`."""
 
-    What `is_lost`, `lost` and `remaining` promise: while the lease is not lost, the server
-    has it. They count its time to live from the moment at which the last request that was
-    acknowledged (the grant, a renewal) was *sent*, by a clock of this machine which goes on
-    while the process is stopped, its event loop blocked or the machine suspended. The clock
-    is asked each time, so after such a stall the lease is lost before anything can be told
-    of it; and lost is lost, also when an answer comes in later, or when the server, which
-    began to count later, still has the lease for a moment. (Only etcd's own mistake can take
-    a lease away earlier: a leader that goes on after a stall may revoke what the next one
-    has renewed, https://github.com/etcd-io/etcd/issues/15247. It is told by the next
-    keep-alive.)
+    async def refresh_lease(
+        self, lease_id: LeaseLike, *, timeout: float | None = None
+    ) -> LeaseRefresh:
+        """Renew a lease once, see `LeaseClient.refresh_lease`."""
 
-    What they cannot promise: that the lease is not lost in the next instant, while a
-    request that relies on it is under way. Where two must never act at once the store has
-    to decide: by a transaction that compares a key which lives with the lease, or by a
-    fencing token (the `create_revision` of that key) which whatever is written to
-    checks (https://etcd.io/docs/latest/learning/why/, "Notes on the usage of lock and
+    async def get_lease_info(
+        self, lease_id: LeaseLike, *, keys: bool = True, timeout: float | None = None
+    ) -> LeaseInfo:
+        """Read the state of a lease, see `LeaseClient.get_lease_info`."""
+
+
+class Lease(NonCopyable):
+    """A lease: when it ends, the server deletes the keys attached to it.
+
+    `LeaseClient.lease` grants a lease. The constructor makes an object for a lease whose id is
+    known: `ttl` is the number of seconds that it was granted for, `etcd_client` a `LeaseClient`
+    or `Client`. A lease ends when it is revoked, or when it is not renewed within its time to
+    live: `refresh` renews it once, `keep_alive` until it is stopped.
+
+    It is an async context manager, which revokes the lease at the end of the block. If a lease
+    that is kept alive is lost during the block, `LeaseExpiredError` is raised at its end, unless
+    the body was notified: any task has awaited `lost`, or a method has raised the error. An
+    error of the body is raised instead, with the loss at the end of its chain of `__context__`s.
+    With `cancel_on_loss` the body is cancelled when the lease is lost, kept alive or not, and
+    `LeaseExpiredError` is raised in place of the `CancelledError`. A lease that this client
+    revoked itself does not count as lost here.
+
+    `is_lost`, `lost` and `remaining` guarantee: while the lease is not lost, the server has it.
+    They count its time to live from when the last acknowledged request (the grant or a renewal)
+    was *sent*, by a clock of this machine that also counts while the process is stopped, its
+    event loop is blocked or the machine is suspended. The clock is read at each access, so they
+    are correct immediately after such a pause. A lost lease stays lost, even if an answer
+    arrives later, and even if the server, which began to count later, still has the lease for a
+    moment. (A defect of etcd can end a lease earlier: a leader that was replaced during a pause
+    may revoke a lease that its successor has renewed,
+    https://github.com/etcd-io/etcd/issues/15247. The next keep-alive reports the loss.)
+
+    They do not guarantee that the lease still exists when a request that relies on it arrives.
+    If two programs must never act at the same time, use a transaction that compares a key
+    attached to the lease, or a fencing token (the `create_revision` of that key) that the other
+    system checks (https://etcd.io/docs/latest/learning/why/, "Notes on the usage of lock and
     lease").
 
-    A lease that was made from an id alone is neither lost nor sure to live until the server
-    has been heard of it: by `refresh` or `keep_alive`. All `Lease` objects of one id on one
-    channel share what is known.
+    An object made from an id is neither lost nor confirmed until the server answers the first
+    `refresh` or `keep_alive`. All `Lease` objects of one id on one channel share one state.
     """
 
-    def __init__(self, lease_id: int, ttl: int, etcd_client: LeaseClient) -> None:
-        number = checked_lease_id("lease_id", lease_id)
+    cancel_on_loss: bool
+    """Whether a loss cancels the body of an `async with`; read when the block is entered."""
+    _block: Block | None
+
+    def __init__(self, lease_id: int, ttl: int, etcd_client: LeaseCalls) -> None:
+        number = check_lease_id("lease_id", lease_id)
         seconds = check_int("ttl", ttl, minimum=1)
-        if not isinstance(etcd_client, Service) or not hasattr(etcd_client, "revoke_lease"):
+        # isinstance is True for the class itself too.
+        if isinstance(etcd_client, type) or not isinstance(etcd_client, LeaseCalls):
             raise TypeError(
                 f"etcd_client must be a LeaseClient or a Client, not {type(etcd_client).__name__}"
             )
-        keeper = etcd_client.channel.shared(Keeper)
-        self._begin(etcd_client, keeper, keeper.life(number, seconds))
+        keeper = etcd_client.channel.shared(LeaseKeeper)
+        self._begin(etcd_client, keeper, keeper.state(number, seconds))
 
-    def _begin(self, client: LeaseClient, keeper: Keeper, life: Life) -> None:
+    def _begin(self, client: LeaseCalls, keeper: LeaseKeeper, state: LeaseState) -> None:
         self._client = client
         self._keeper = keeper
-        self._life = life
+        self._state = state
+        self.cancel_on_loss = False
+        self._block = None
 
     @classmethod
-    def _granted(cls, client: LeaseClient, keeper: Keeper, life: Life) -> Lease:
-        """Make the lease of this life, be it lost by now."""
+    def _granted(
+        cls, client: LeaseCalls, keeper: LeaseKeeper, state: LeaseState, cancel_on_loss: bool
+    ) -> Lease:
+        """Make a `Lease` with this state, which may be lost already."""
         lease = cls.__new__(cls)
-        lease._begin(client, keeper, life)
+        lease._begin(client, keeper, state)
+        lease.cancel_on_loss = cancel_on_loss
         return lease
 
     @property
     def id(self) -> int:
         """The id of the lease."""
-        return self._life.id
+        return self._state.id
 
     @property
     def ttl(self) -> int:
-        """The seconds that it was granted for; the server may grant more than it was asked."""
-        return self._life.ttl
+        """The seconds that it was granted for, which may be more than requested."""
+        return self._state.ttl
 
     def __repr__(self) -> str:
         lost = ", lost" if self.is_lost else ""
         return f"Lease(id={self.id}, ttl={self.ttl}{lost})"
 
-    # What the server says --------------------------------------------------------------
+    # Calls -----------------------------------------------------------------------------
 
     async def revoke(self, *, timeout: float | None = None) -> None:
-        """End the lease, and delete the keys that were put with it.
+        """Revoke the lease; the server deletes the keys attached to it.
 
-        As `LeaseClient.revoke_lease`: from the call on it is lost and no longer kept alive,
-        whatever comes of it.
+        The lease counts as lost, and is no longer kept alive, as soon as this is called, even if
+        the call fails or is cancelled. Raises as `LeaseClient.revoke_lease` does. If this client
+        was granted the id again, the lease with the id is another one: nothing is revoked, and
+        `LeaseExpiredError` is raised.
         """
+        if self._state.granted_again:
+            self.check()
+        self._state.notices.record_own_end()
         await self._client.revoke_lease(self.id, timeout=timeout)
 
     async def refresh(self, *, timeout: float | None = None) -> LeaseRefresh:
-        """Renew the lease once: it lives for its whole time to live from now on.
+        """Renew the lease once: its time to live starts again.
 
-        Raises `LeaseExpiredError` when it is gone. A lease that is lost is not renewed, and
-        nothing is sent.
+        Raises `LeaseExpiredError` if it is lost; if that is already known, without a call.
         """
         return await self._ask(self._client.refresh_lease(self.id, timeout=timeout))
 
     async def remaining_ttl(self, *, timeout: float | None = None) -> int:
-        """Ask the server for the whole seconds that are left; 0 in the last one.
+        """Ask the server for the remaining seconds, rounded down.
 
-        Raises `LeaseExpiredError` when it is lost. `remaining` says the same without a call.
+        Raises `LeaseExpiredError` if the lease is lost. `remaining` needs no call.
         """
         return (await self._info(keys=False, timeout=timeout)).ttl
 
     async def granted_ttl(self, *, timeout: float | None = None) -> int:
-        """Ask the server for the seconds that it was granted for.
+        """Ask the server for the seconds that the lease was granted for.
 
-        Raises `LeaseExpiredError` when it is lost.
+        Raises `LeaseExpiredError` if the lease is lost.
         """
         return (await self._info(keys=False, timeout=timeout)).granted_ttl
 
     async def keys(self, *, timeout: float | None = None) -> list[bytes]:
-        """Ask the server for the keys that end with the lease.
+        """Ask the server for the keys attached to the lease.
 
-        Raises `LeaseExpiredError` when it is lost.
+        Raises `LeaseExpiredError` if the lease is lost.
         """
         return (await self._info(keys=True, timeout=timeout)).keys
 
@@ -141,7 +175,7 @@ class Lease:
         return await self._ask(self._client.get_lease_info(self.id, keys=keys, timeout=timeout))
 
     async def _ask(self, question: Coroutine[Any, Any, T]) -> T:
-        """Await a question to the server, unless the lease is lost before or meanwhile."""
+        """Await a call; raise `LeaseExpiredError` if the lease is lost before or after it."""
         try:
             self.check()
             answer = await question
@@ -149,150 +183,173 @@ class Lease:
             raise
         except LeaseNotFoundError as error:
             self.check()
+            self._state.notices.add()
             raise LeaseExpiredError(str(error), lease_id=self.id) from error
         finally:
             question.close()
         self.check()
         return answer
 
-    # Whether it lives ------------------------------------------------------------------
+    # State -----------------------------------------------------------------------------
 
     async def keep_alive(self, *, timeout: float | None = None) -> None:
-        """Keep the lease alive from now on: until it is revoked, lost, or `stop_keep_alive`.
+        """Renew the lease until it is revoked or lost, or `stop_keep_alive` is called.
 
-        Returns when the lease is known to live: at once, or when nothing was heard of it
-        yet after a refresh. Raises `LeaseExpiredError` when it is lost. To keep alive what
-        is kept alive is no error.
+        Returns when the server has confirmed the lease: at once, or after a refresh if the object
+        was made from an id. `timeout` is the number of seconds for that refresh; None means the
+        channel's timeout. Raises `LeaseExpiredError` if the lease is lost. Repeated calls have no
+        effect.
 
-        All leases of a channel are renewed on one stream, each after a third of its time to
-        live. What is not answered within half a second is sent again, and after another on
-        a new stream to the next member. Dropping the `Lease` object does not stop it.
+        The lease is renewed when half of its time to live is over, or earlier, so that 5 s are
+        left; below 7.5 s, and through etcd's grpc-proxy, after a third of it. The first renewal
+        is earlier, at random. A keep-alive that is not answered within half a second is sent
+        again, and after another half a second on a new stream to the next member; the proxy
+        answers only when it renews the lease itself, and gets more time. The leases of a channel
+        share streams. Dropping the `Lease` object does not stop the keep-alives.
         """
         if timeout is not None:
             check_timeout("timeout", timeout)
-        if not self._life.confirmed:
+        if not self._state.confirmed:
             await self.refresh(timeout=timeout)
         self.check()
-        self._keeper.keep(self._life)
+        self._keeper.keep(self._state)
 
     def stop_keep_alive(self) -> None:
-        """Keep the lease alive no longer: it lives for what is left of its time to live."""
-        self._keeper.release(self._life)
+        """Stop renewing the lease; it ends when its time to live is over. Sends nothing."""
+        self._keeper.release(self._state)
 
     @property
     def is_lost(self) -> bool:
-        """Whether the lease is lost, by the clock; once True it is True for ever."""
-        return self._life.lost(now()) is not None
+        """Whether the lease is lost, by the clock and without a call; once True, it stays True."""
+        return self._state.lost(now()) is not None
 
     @property
-    def lost(self) -> Loss:
-        """To await the loss: `error = await lease.lost`.
+    def lost(self) -> LeaseLoss:
+        """A coroutine that waits for the loss of the lease: `error = await lease.lost`.
 
-        What it returns, and does not raise, is the `LeaseExpiredError` that says why: the
-        server has the lease no more, its time to live ran out without a renewal, this
-        client revoked it, or nothing keeps it alive any more because the channel was closed.
-        Any number of tasks may wait, and be cancelled. After the machine was suspended a
-        waiter may wake up later than `is_lost` knows, by a third of the time to live where
-        the lease is kept alive. This is no task and no future; where one is needed,
-        `asyncio.ensure_future(lease.lost)` makes one.
+        It returns, and does not raise, the `LeaseExpiredError` with the reason: the server no
+        longer has the lease, no renewal was acknowledged within its time to live, this client
+        revoked it, or the channel that kept it alive was closed. Any number of tasks may wait;
+        cancelling one does not affect the others or the lease. After the machine was suspended,
+        a waiting task may resume later than `is_lost` becomes True, by up to half of the time
+        to live if the lease is kept alive.
+
+        To pass it to `asyncio.wait`, make it a task:
+
+            lost = asyncio.create_task(lease.lost)
+            await asyncio.wait([work, lost], return_when=asyncio.FIRST_COMPLETED)
         """
-        return Loss(self._life)
+        return LeaseLoss(self._state)
+
+    @property
+    def loss(self) -> LeaseExpiredError | None:
+        """The error that `lost` would return; None if the lease is not lost by the clock.
+
+        Reading it does not count as being notified of the loss.
+        """
+        reason = self._state.lost(now())
+        return None if reason is None else self._state.error(reason)
+
+    async def until_lost(self) -> LeaseExpiredError:
+        """Wait as `lost` does, but without counting as notified of the loss.
+
+        For packages that are built on leases.
+        """
+        return await until_lost(self._state)
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the lease is lost because this client revoked it."""
+        reason = self._state.lost(now())
+        return reason is not None and reason.revoked
+
+    @property
+    def is_kept_alive(self) -> bool:
+        """Whether `keep_alive` was called and not stopped; stays True when the lease is lost."""
+        return self._state.kept_alive
 
     @property
     def remaining(self) -> float:
-        """The seconds for which the lease surely lives, by the clock.
+        """The seconds for which the server is certain to have the lease, by the clock.
 
-        0.0 when it is lost, or when nothing was heard of it yet.
+        0.0 if it is lost, or not confirmed yet.
         """
-        return self._life.remaining(now())
+        return self._state.remaining(now())
 
     def check(self) -> None:
-        """Raise the `LeaseExpiredError` that says why the lease is lost, if it is."""
-        ending = self._life.lost(now())
-        if ending is not None:
-            raise self._life.error(ending)
+        """Raise a `LeaseExpiredError` with the reason if the lease is lost, by the clock."""
+        error = self.loss
+        if error is not None:
+            self._state.notices.add()
+            raise error
 
-    # The block that it is for ----------------------------------------------------------
+    # Context manager -------------------------------------------------------------------
 
     async def __aenter__(self) -> Lease:
         self.check()
+        if self.cancel_on_loss:
+            if self._block is None:
+                self._block = Block(self._client.channel, _log)
+            self._block.cancel_on_loss(
+                self._loss_to_cancel_for, self._state.notices, f"the lease {self.id} is lost"
+            )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Revoke the lease.
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Revoke the lease, however often the task is cancelled meanwhile.
 
-        If that fails it is logged: the server ends the lease when its time is up. If the
-        lease was kept alive and lost all the same, and the block ended well without knowing
-        it, that is raised as `LeaseExpiredError`.
+        A failed revocation is logged: the server ends the lease when its time to live is over.
+        Raises `LeaseExpiredError` if the lease was kept alive and lost, the body raised no error,
+        and no task was notified of the loss (awaited `lost`, or got the error from a method).
         """
-        ending = self._life.lost(now())
-        if ending is None or not (ending.gone or ending.wanted):
-            await self._end()
-        if error is None and ending is not None and self._life.kept and not ending.wanted:
-            raise self._life.error(ending)
+        block = self._block or Block(self._client.channel, _log)
+        await block.leave(
+            error, self._end(), notified=self._state.notices.given, notify=self._state.notices.add
+        )
 
-    async def _end(self) -> None:
-        """Revoke, also if the task that leaves the block is cancelled meanwhile."""
-        task = asyncio.create_task(self._revoke_quietly(), name="etcd Lease.LeaseRevoke")
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            self._client.channel.clean_up(_joined(task))
-            raise
-
-    async def _revoke_quietly(self) -> None:
-        try:
-            # When its time is up the server needs nobody to end it.
-            await self.revoke(timeout=min(self.ttl, self._client.channel.timeout))
-        except LeaseNotFoundError:
-            pass
-        except ClientError as error:
-            _log.warning("the lease %d was not revoked, it ends by itself: %s", self.id, error)
-
-
-class Loss(Awaitable[LeaseExpiredError]):
-    """Waits for a lease to be lost; see `Lease.lost`."""
-
-    def __init__(self, life: Life) -> None:
-        self._life = life
-
-    def __await__(self) -> Generator[Any, None, LeaseExpiredError]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> LeaseExpiredError:
-        life = self._life
-        loop = asyncio.get_running_loop()
-        while (ending := life.lost(now())) is None:
-            changed: asyncio.Future[None] = loop.create_future()
-            wake = partial(_wake, changed)
-            life.watch(wake)
+    async def _end(self) -> LeaseExpiredError | None:
+        """Revoke the lease; return the error if it was lost before and was not meant to end."""
+        state = self._state
+        reason = state.lost(now())
+        ended = reason is not None and (reason.gone or reason.revoked or state.granted_again)
+        if not ended:
+            # The server ends it by itself when its time to live is over.
             try:
-                # Whoever waits watches the clock as well: a lease that nobody keeps alive
-                # is lost without anything happening.
-                timeout = life.remaining(now()) if life.confirmed else None
-                await asyncio.wait([changed], timeout=timeout)
-            finally:
-                life.unwatch(wake)
-        return life.error(ending)
+                await self.revoke(timeout=min(self.ttl, self._client.channel.timeout))
+            except LeaseNotFoundError:
+                if reason is None:
+                    reason = GONE
+                    if state.kept_alive:
+                        state.log(reason)
+            except Exception as error:
+                # An error of a view of the channel must not hide a loss.
+                if reason is None and not isinstance(error, ClientError):
+                    raise
+                _log.warning(
+                    "the lease %d was not revoked; it ends with its time to live: %r",
+                    self.id,
+                    error,
+                )
+        meant = not (state.kept_alive or self.cancel_on_loss)
+        return None if reason is None or reason.revoked or meant else state.error(reason)
 
-    def __repr__(self) -> str:
-        return f"Loss(lease={self._life.id})"
+    async def _loss_to_cancel_for(self) -> LeaseExpiredError | None:
+        error = await self.until_lost()
+        return None if self.is_revoked else error
 
 
-class PendingLease(Coroutine[Any, Any, Lease]):
-    """A lease that is being granted: `await` gives it, `async with` revokes it at the end.
+class PendingLease(NonCopyable, Coroutine[Any, Any, Lease]):
+    """A grant: `await` returns the `Lease`, `async with` revokes it at the end of the block.
 
-    It is a coroutine to asyncio, so that it can be made a task.
+    It is a coroutine: `asyncio.create_task` takes it, and Python warns if it is never awaited.
     """
 
     def __init__(self, granting: Coroutine[Any, Any, Lease]) -> None:
         self._granting = granting
         self._lease: Lease | None = None
+
+    def __repr__(self) -> str:
+        return f"PendingLease({'not granted yet' if self._lease is None else self._lease})"
 
     def __await__(self) -> Generator[Any, Any, Lease]:
         return self._granting.__await__()
@@ -308,22 +365,8 @@ class PendingLease(Coroutine[Any, Any, Lease]):
 
     async def __aenter__(self) -> Lease:
         self._lease = await self._granting
-        return self._lease
+        return await self._lease.__aenter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         assert self._lease is not None
         await self._lease.__aexit__(kind, error, trace)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-async def _joined(task: asyncio.Task[Any]) -> None:
-    await task

@@ -1,79 +1,61 @@
-"""What the lease calls return."""
+"""The results of the lease calls."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
 
-from etcd_channel import Record, ResponseHeader
+from etcd_channel import ResponseHeader
 from etcd_lease.pb import lease_pb2 as pb
 
 __all__ = ["LeaseInfo", "LeaseRefresh"]
 
 
-class LeaseRefresh(Record):
-    """What the server says of a lease that it has renewed."""
-
-    _fields: ClassVar[tuple[str, ...]] = ("header", "id", "ttl")
-    __slots__ = _fields
-
+@dataclass(frozen=True, slots=True)
+class _LeaseResult:
     header: ResponseHeader
-    """Who answered."""
+    """The member that answered, and the revision of its store."""
     id: int
     """The id of the lease."""
     ttl: int
-    """The seconds for which it lives from now on."""
-
-    def __init__(self, response: pb.LeaseKeepAliveResponse) -> None:
-        self.header = ResponseHeader(response.header)
-        self.id = response.ID
-        self.ttl = response.TTL
+    """The remaining seconds until it expires, rounded down."""
 
     @property
     def ID(self) -> int:
-        """The `id`, by etcd's name for it."""
+        """The `id`, under etcd's name for it."""
         return self.id
 
     @property
     def TTL(self) -> int:
-        """The `ttl`, by etcd's name for it."""
+        """The `ttl`, under etcd's name for it."""
         return self.ttl
 
 
-class LeaseInfo(Record):
-    """What the server knows of a lease."""
+@dataclass(frozen=True, slots=True)
+class LeaseRefresh(_LeaseResult):
+    """The result of the renewal of a lease."""
 
-    _fields: ClassVar[tuple[str, ...]] = ("header", "id", "ttl", "granted_ttl", "keys")
-    __slots__ = _fields
+    @classmethod
+    def from_message(cls, message: pb.LeaseKeepAliveResponse) -> LeaseRefresh:
+        """Make one of a response."""
+        return cls(ResponseHeader(message.header), message.ID, message.TTL)
 
-    header: ResponseHeader
-    """Who answered."""
-    id: int
-    """The id of the lease."""
-    ttl: int
-    """The whole seconds that are left of its life; 0 in the last one."""
+
+@dataclass(frozen=True, slots=True)
+class LeaseInfo(_LeaseResult):
+    """The state of a lease on the server; not hashable, because `keys` is a list."""
+
     granted_ttl: int
-    """The seconds that it was granted for, and is renewed for."""
+    """The time to live in seconds, which the lease has again after each renewal."""
     keys: list[bytes]
-    """The keys that end with it; empty where they were not asked for."""
+    """The keys attached to it; empty if they were not requested."""
 
-    def __init__(self, response: pb.LeaseTimeToLiveResponse) -> None:
-        self.header = ResponseHeader(response.header)
-        self.id = response.ID
-        self.ttl = response.TTL
-        self.granted_ttl = response.grantedTTL
-        self.keys = list(response.keys)
-
-    @property
-    def ID(self) -> int:
-        """The `id`, by etcd's name for it."""
-        return self.id
-
-    @property
-    def TTL(self) -> int:
-        """The `ttl`, by etcd's name for it."""
-        return self.ttl
+    @classmethod
+    def from_message(cls, message: pb.LeaseTimeToLiveResponse) -> LeaseInfo:
+        """Make one of a response."""
+        header = ResponseHeader(message.header)
+        return cls(header, message.ID, message.TTL, message.grantedTTL, list(message.keys))
 
     @property
     def grantedTTL(self) -> int:
-        """The `granted_ttl`, by etcd's name for it."""
+        """The `granted_ttl`, under etcd's name for it."""
         return self.granted_ttl

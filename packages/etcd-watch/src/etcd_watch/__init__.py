@@ -1,4 +1,4 @@
-"""etcd's watches for asyncio: many on a stream, resumed without loss or repetition.
+"""etcd's watches for asyncio: many watches on a stream, resumed without lost or repeated events.
 
 from etcd_channel import Channel
 from etcd_watch import WatchClient
@@ -16,7 +16,7 @@ from etcd_watch.events import Event, EventKind, WatchResponse
 from etcd_watch.watch import Watch
 from etcd_watch.watcher import Watcher, WatcherCallback
 
-# A library says nothing on stderr; who wants to hear of failing callbacks adds a handler.
+# Without a handler, logging would write to stderr. Programs that want the log add their own.
 logging.getLogger("etcd_watch").addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"

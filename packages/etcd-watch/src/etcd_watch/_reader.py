@@ -1,48 +1,54 @@
-"""The asynchronous side of one watch: waiting for it to begin, and for its events."""
+"""The asynchronous side of one watch: waits for its creation and for its events."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
 
-from etcd_channel import ClientError
+from etcd_channel import ClientClosedError, ClientError
 from etcd_channel.errors import WatchCanceledError
+from etcd_channel.tasks import expected
 from etcd_watch._streams import WatchStream, WatchStreams
 from etcd_watch._subscription import Batch, State, Subscription
 from etcd_watch.errors import WatchTimeoutError
+from etcd_watch.events import Event, event_from
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.requests import WatchSpec
 from etcd_watch.rpcs import WATCH
 
 __all__ = ["Reader"]
 
-# A server does not answer a request for progress while one of the stream's watches is behind, or
-# ahead of the store (etcd issues 17507 and 20221): it is asked again until it does, every so many
-# seconds; and a watch that is ahead is created again, which tells where the store is.
-_ASK_AGAIN = 1.0
+# Seconds after which a progress request is repeated. A server does not answer it while a watch of
+# the stream lags behind or is ahead of the store (etcd issues 17507 and 20221). A watch that is
+# ahead is created again instead: the response to the creation has the store's revision.
+_PROGRESS_RETRY_INTERVAL = 1.0
 
 
 class Reader:
-    """Reads one subscription, for as many tasks as like to.
+    """Reads one subscription; several tasks may use it at the same time.
 
-    `streams` is where it is put at the first use, `timeout` how long its creation may take
-    from then on, in seconds. Timeouts are timers that end the subscription, not tasks that
-    are cancelled: so a result and a cancellation never meet in `asyncio.wait_for`, which
-    before Python 3.12 drops one of them.
+    The first use puts the subscription on one of `streams`. Its creation may take `timeout`
+    seconds from then on. A timeout is a timer that ends the subscription: `asyncio.wait_for`,
+    before Python 3.12, loses a cancellation that arrives together with the result.
     """
 
     def __init__(self, spec: WatchSpec, streams: WatchStreams, timeout: float) -> None:
         self._streams = streams
         self._timeout = timeout
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._subscription = Subscription(spec, self._wake)
-        self._given_up = False
-        # The response of which single events are read, and how far: kept here, so that none is
-        # lost with the task or the loop that read the first ones.
+        self._begin_cancelled = False
+        # The response that is being read event by event, and the rest of its events. They are kept
+        # here, so that they are not lost with the task or loop that read the first ones.
         self._response = pb.WatchResponse()
-        self._events: Sequence[pb.Event] = ()
-        self._next = self._end_of_events = 0
+        self._left: Iterator[pb.Event] = iter(())
+        self.left: Iterator[Event] = iter(())
+        """The rest of the events of the response that is being read."""
+        # The public method that made the watch, as long as dropping the watch is a mistake.
+        self._forgotten: str | None = None
         # All None before the first use.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stream: WatchStream | None = None
@@ -60,139 +66,166 @@ class Reader:
     # Reading ---------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Return when the server has created the watch.
+        """Wait until the server has created the watch.
 
-        Raises `WatchTimeoutError` when it has not in time, and a refusal of the server as
-        what it is. Cancellation ends the watch, for others that wait for it as well.
+        Raises `WatchTimeoutError` after the timeout, and the error for the server's reason if
+        it refuses. Cancellation ends the watch, for all tasks that wait for it.
         """
         try:
             await self.wait_created()
         except asyncio.CancelledError:
-            self._given_up = True
-            self._end(WatchCanceledError("the watch was given up while it began"))
+            self._begin_cancelled = True
+            self._end(WatchCanceledError("the watch was canceled while it was being created"))
             raise
 
     async def wait_created(self) -> None:
-        """As `begin`, but cancellation leaves the watch as it is."""
+        """Like `begin`, but cancellation does not end the watch."""
         subscription = self._subscription
         self._subscribe()
-        while self._given_up or not subscription.created:
+        while self._begin_cancelled or not subscription.created:
             if subscription.state is State.ENDED:
                 raise self._error() or WatchCanceledError("the watch was canceled")
             await self._wait()
 
-    def take_event(self) -> pb.Event | None:
-        """Return an event of the response that is being read; None if there is none left."""
-        position = self._next
-        if position == self._end_of_events:
-            return None
-        self._next = position + 1
-        return self._events[position]
+    async def next_event(self) -> Event:
+        """Return the next event. Raises `StopAsyncIteration` after `cancel`.
 
-    async def next_event(self) -> pb.Event:
-        """Return the next event; `StopAsyncIteration` after a cancel.
-
-        Cancellation loses nothing: an event is taken when the task runs again, or not.
+        Cancellation loses no event: one is taken only when the task runs again.
         """
-        while (event := self.take_event()) is None:
-            await self._until_something_is_there()
-            if self._next == self._end_of_events:
-                self._response, self._events = self._pop()
-                self._next, self._end_of_events = 0, len(self._events)
-                # Other tasks that wait take some of them too.
-                self._news.set()
+        self._subscribe()
+        while (event := next(self.left, None)) is None:
+            if self._subscription.has_batch:
+                self._read(*self._pop())
+                # Other waiting tasks may take some of the events.
+                self._changed.set()
+            else:
+                await self._wait_for_more()
         return event
 
     async def next_batch(self) -> Batch:
-        """Return the next response; the rest is as with `next_event`."""
-        await self._until_something_is_there()
-        if self._next < self._end_of_events:
-            left, self._next = self._events[self._next :], self._end_of_events
-            return self._response, left
-        return self._pop()
+        """Return the next response, or the remaining events of the current one.
 
-    async def _until_something_is_there(self) -> None:
-        subscription = self._subscription
+        Raises `StopAsyncIteration` after `cancel`; cancellation loses no event.
+        """
         self._subscribe()
-        while self._next == self._end_of_events and not subscription.has_batch:
-            if subscription.state is State.ENDED:
-                raise self._error() or StopAsyncIteration
-            await self._wait()
+        while not (left := list(self._left)):
+            if self._subscription.has_batch:
+                return self._pop()
+            await self._wait_for_more()
+        return self._response, left
+
+    def _read(self, response: pb.WatchResponse, events: Iterable[pb.Event]) -> None:
+        """Let `left` be the events of this response."""
+        self._response, self._left = response, iter(events)
+        # An event that is taken costs one call in Python, that of `event_from`.
+        self.left = map(event_from, self._left)
+
+    async def _wait_for_more(self) -> None:
+        """Wait for a batch, or for events of another task's; raise if the watch has ended."""
+        if self._subscription.state is State.ENDED:
+            raise self._error() or StopAsyncIteration
+        await self._wait()
 
     async def _wait(self) -> None:
-        self._news.clear()
-        await self._news.wait()
+        # In a forked child, nothing would ever wake the wait.
+        self._streams.check_usable()
+        self._changed.clear()
+        await self._changed.wait()
 
     def _pop(self) -> Batch:
         batch = self._subscription.pop()
-        if self._subscription.is_drained and self._stream is not None:
-            self._stream.go_on(self._subscription)
+        stream = self._stream
+        if stream is not None:
+            if stream.observer.listening:
+                stream.measure_lag(batch)
+            if self._subscription.is_drained:
+                stream.resume(self._subscription)
         return batch
 
     def request_progress(self) -> None:
-        """Ask for a progress response, until there is one."""
-        if self._subscription.state is not State.ENDED:
-            self._subscription.progress_wanted += 1
-            self._ask_for_progress()
+        """Send a progress request, and repeat it until it is answered."""
+        self._subscription.want_progress()
+        self._send_progress_request()
 
     # Ending ----------------------------------------------------------------------------
 
     async def cancel(self) -> None:
         """End the watch, here and on the server."""
-        self._response, self._events = pb.WatchResponse(), ()
-        self._next = self._end_of_events = 0
+        self._read(pb.WatchResponse(), ())
         self._end(None)
 
-    def give_up(self, what: str) -> None:
-        """End the watch in a `WatchTimeoutError`, after what has come already."""
+    def time_out(self, what: str) -> None:
+        """End the watch with a `WatchTimeoutError`, raised after the unread events."""
         error = WatchTimeoutError(what, method=WATCH.name)
         if self._stream is not None:
-            error.__cause__ = self._stream.last_error
+            error.__cause__ = last = self._stream.last_error
+            if last is not None:
+                error.hint = f"the last error before: {last}"
         self._end(error)
 
+    def warn_if_forgotten(self, name: str) -> None:
+        """Warn if the watch is dropped at once without any use; `name` is the method that made it.
+
+        A watch that is dropped in a later iteration of the loop may belong to a task that was
+        cancelled before its first step, which is no mistake.
+        """
+        self._forgotten = name
+        try:
+            asyncio.get_running_loop().call_soon(setattr, self, "_forgotten", None)
+        except RuntimeError:
+            pass  # It is made outside of a loop, to be used in one later.
+
     def abandon(self) -> None:
-        """End a watch that nobody holds any more; may be called from any thread."""
-        if self._loop is None or self._subscription.state is State.ENDED:
+        """End a watch whose last reference was dropped; may be called from any thread."""
+        if self._subscription.state is State.ENDED:
+            return
+        if self._loop is None:
+            if self._forgotten is not None and not sys.is_finalizing():
+                unused = "was never awaited, entered or iterated over"
+                warnings.warn(f"watch '{self._forgotten}' {unused}", RuntimeWarning, stacklevel=3)
             return
         try:
             self._loop.call_soon_threadsafe(self._end, None)
         except RuntimeError:
-            pass  # The loop is closed, and all that was in it is gone.
+            pass  # The loop is closed, and so are the streams.
 
     # -----------------------------------------------------------------------------------
 
     def _subscribe(self) -> None:
         if self._stream is None and self._subscription.state is not State.ENDED:
+            self._forgotten = None
             loop = asyncio.get_running_loop()
             self._stream = self._streams.subscribe(self._subscription)
             self._loop = loop
-            self._creation_timer = loop.call_later(self._timeout, self._give_up_creation)
+            self._creation_timer = loop.call_later(self._timeout, self._time_out_creation)
 
     def _wake(self) -> None:
-        self._news.set()
+        self._changed.set()
         if self._creation_timer is not None and self._subscription.created:
             self._creation_timer.cancel()
             self._creation_timer = None
 
     def _error(self) -> ClientError | None:
-        """The error that ended the watch, for one of those who are to get it.
+        """Return a copy of the error that ended the watch.
 
-        Each gets one of its own, because an exception that is raised changes: it collects
-        the trace and the context of where it was.
+        Each reader gets its own, because raising an exception changes it: it collects the
+        traceback and the context.
         """
         error = self._subscription.error
         if error is None:
             return None
         own = copy.copy(error)
         own.__cause__ = error.__cause__
+        if isinstance(own, ClientClosedError):
+            expected(own)
         return own
 
-    def _give_up_creation(self) -> None:
+    def _time_out_creation(self) -> None:
         self._creation_timer = None
         if not self._subscription.created:
-            self.give_up(f"the watch was not created within {self._timeout:g} s")
+            self.time_out(f"the watch was not created within {self._timeout:g} s")
 
-    def _ask_for_progress(self, *, again: bool = False) -> None:
+    def _send_progress_request(self, *, again: bool = False) -> None:
         self._cancel_progress_timer()
         subscription, stream = self._subscription, self._stream
         if stream is None or self._loop is None or subscription.state is State.ENDED:
@@ -204,10 +237,10 @@ class Reader:
                 stream.create_again(subscription)
             else:
                 stream.request_progress()
-        self._progress_timer = self._loop.call_later(_ASK_AGAIN, self._ask_for_progress_again)
+        self._progress_timer = self._loop.call_later(_PROGRESS_RETRY_INTERVAL, self._retry_progress)
 
-    def _ask_for_progress_again(self) -> None:
-        self._ask_for_progress(again=True)
+    def _retry_progress(self) -> None:
+        self._send_progress_request(again=True)
 
     def _cancel_progress_timer(self) -> None:
         if self._progress_timer is not None:

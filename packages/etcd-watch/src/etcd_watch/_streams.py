@@ -1,16 +1,16 @@
-"""Many watches on few streams: who is on which, under which number."""
+"""Assigns the watches to streams and watch IDs: many watches share few streams."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from etcd_channel import Channel, ClientError, Stream, WrongEventLoopError
-from etcd_watch._refusals import cancel_error, may_pass
-from etcd_watch._subscription import State, Subscription
+from etcd_channel import ChannelLike, ClientError, Stream
+from etcd_watch._metrics import PARKED_WATCHES, WATCH_LAG
+from etcd_watch._refusals import can_retry, cancel_error
+from etcd_watch._subscription import Batch, State, Subscription
 from etcd_watch.errors import ClusterChangedError
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.rpcs import WATCH
@@ -18,35 +18,36 @@ from etcd_watch.rpcs import WATCH
 __all__ = ["WATCHES_PER_STREAM", "WatchStream", "WatchStreams"]
 
 WATCHES_PER_STREAM = 64
-"""How many watches share a stream: a server works through one stream's watches in turn, and
+"""The maximum number of watches on a stream. A server serves the watches of one stream in turn:
 hundreds on one delay each other by minutes (etcd issue 17529)."""
 
-# Numbers from here on are given to watches whose caller chose none: so that those that a caller
-# chooses are free, whatever else goes on on its channel.
-_FIRST_NUMBER = 1 << 32
+# IDs for watches without an ID of the caller's choice start here, so that they do not collide with
+# the IDs that other callers on the same channel choose.
+_FIRST_ID = 1 << 32
 
 
 class WatchStreams:
-    """The streams of a channel, and the watches on them.
+    """The watch streams of a channel.
 
-    A watch stays on its stream; a new one goes to the first with room. A stream without
-    watches is kept while it is the only one, and well: the next watch has it at once.
+    A watch stays on its stream; a new one is added to the first stream with room. A stream
+    without watches stays open if it is the only one and not broken, for the next watch.
     """
 
-    def __init__(self, channel: Channel, metadata: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, channel: ChannelLike, metadata: Sequence[tuple[str, str]] = ()) -> None:
         self._channel = channel
         self._metadata = metadata
         self._streams: list[WatchStream] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._numbers = itertools.count(_FIRST_NUMBER)
+        self._ids = itertools.count(_FIRST_ID)
+
+    def check_usable(self) -> None:
+        """Raise a `ClientError` in another process or event loop than the channel's."""
+        self._channel.check_usable()
 
     def subscribe(self, subscription: Subscription) -> WatchStream:
-        """Put a watch on a stream; a `ValueError` if its id is one in use."""
+        """Put a watch on a stream. Raises `ValueError` if its ID is in use."""
         self._streams = [stream for stream in self._streams if not stream.is_over]
-        if self._streams and self._loop is not asyncio.get_running_loop():
-            raise WrongEventLoopError(
-                "the channel belongs to another event loop: make one for each loop"
-            )
+        if self._streams:
+            self.check_usable()
         wanted = subscription.spec.watch_id
         if wanted and any(stream.uses(wanted) for stream in self._streams):
             raise ValueError(f"watch_id {wanted} is in use by another watch of this client")
@@ -54,8 +55,7 @@ class WatchStreams:
             if stream.has_room_for(wanted):
                 break
         else:
-            stream = WatchStream(self._channel, self._metadata, self._numbers, self._deserted)
-            self._loop = asyncio.get_running_loop()
+            stream = WatchStream(self._channel, self._metadata, self._ids, self._on_empty)
             self._streams.append(stream)
         stream.add(subscription)
         return stream
@@ -66,57 +66,60 @@ class WatchStreams:
         for stream in streams:
             await stream.close()
 
-    def _deserted(self, deserted: WatchStream) -> None:
-        """Take note that a stream has no watches any more."""
-        if not deserted.is_broken and self._streams == [deserted]:
+    def _on_empty(self, empty: WatchStream) -> None:
+        """Stop a stream without watches, unless it is kept for the next watch."""
+        if not empty.is_broken and self._streams == [empty]:
             return
-        self._streams = [stream for stream in self._streams if stream is not deserted]
-        deserted.stop()
+        self._streams = [stream for stream in self._streams if stream is not empty]
+        empty.stop()
 
 
 class _Creation(NamedTuple):
     """A watch that the server was asked to create."""
 
-    number: int
+    watch_id: int
     subscription: Subscription
     with_fresh_token: bool
     progress_requests: int
-    """How many requests for progress went before it."""
+    """How many progress requests were sent before it."""
 
 
 class WatchStream:
-    """The watches of one stream; what `etcd_channel.Stream` serves.
+    """The watches of one stream; the handler of an `etcd_channel.Stream`.
 
-    Each creation of a watch on the server gets a number that this stream has not used
-    before, also when a watch is created again: what is still under way for an earlier
-    creation must not be taken for the later one's. Only a number that the caller chose is
-    used as it is, for the first creation on each opening of the stream.
+    Each creation of a watch gets an ID that this stream has not used before, also when the
+    watch is created again: responses to an earlier creation that arrive late must not be
+    taken for responses to the later one. An ID that the caller chose is used for the first
+    creation after each opening of the stream.
     """
 
     def __init__(
         self,
-        channel: Channel,
+        channel: ChannelLike,
         metadata: Sequence[tuple[str, str]],
-        numbers: Iterator[int],
-        deserted: Callable[[WatchStream], None],
+        ids: Iterator[int],
+        on_empty: Callable[[WatchStream], None],
     ) -> None:
         self.last_error: ClientError | None = None
         """Why the stream broke last."""
         self.is_broken = False
-        """Whether it is being opened again."""
+        """Whether it is broken, and being reopened."""
         self._has_user = channel.username is not None
-        self._numbers = numbers
-        self._deserted = deserted
-        # Every watch that is not over, with its number on the open stream if it has one.
+        self.observer = channel.observer
+        # Known while a view receives reports; and the watches that were reported as parked.
+        self._newest_revision = 0
+        self._parked: set[Subscription] = set()
+        self._ids = ids
+        self._on_empty = on_empty
+        # Every watch that has not ended, with its ID on the open stream if it has one.
         self._subscriptions: dict[Subscription, int | None] = {}
-        self._by_number: dict[int, Subscription] = {}
-        # Creations that the server has not answered, in their order: a refusal may come
-        # without a number.
+        self._by_id: dict[int, Subscription] = {}
+        # Creations that the server has not answered, in order: a refusal may come without an ID.
         self._creating: deque[_Creation] = deque()
-        # Numbers that callers chose and that were used since the stream was opened.
+        # IDs that callers chose and that were used since the stream was opened.
         self._used: set[int] = set()
-        # Requests for progress since the stream was opened, and answers to them. A server may
-        # leave some unanswered; so the n-th answer is to the n-th request or a later one.
+        # Progress requests since the stream was opened, and answers to them. A server may
+        # leave some unanswered, so the n-th answer is to the n-th request or a later one.
         self._progress_requests = 0
         self._progress_answers = 0
         self._stream: Stream[pb.WatchRequest, pb.WatchResponse] = channel.stream(
@@ -125,11 +128,11 @@ class WatchStream:
 
     @property
     def is_over(self) -> bool:
-        """Whether the stream will tell nothing more."""
+        """Whether the stream has ended for good."""
         return self._stream.ended
 
     def stop(self) -> None:
-        """Begin to end the stream; the channel awaits it."""
+        """Begin to end the stream; the channel waits for its end."""
         self._stream.stop()
 
     async def close(self) -> None:
@@ -137,83 +140,85 @@ class WatchStream:
         await self._stream.close()
 
     def has_room_for(self, watch_id: int) -> bool:
-        """Whether a watch with this number of its caller's, or 0, may join."""
+        """Whether a watch can be added; `watch_id` is the ID that its caller chose, or 0."""
         return watch_id not in self._used and len(self._subscriptions) < WATCHES_PER_STREAM
 
     def uses(self, watch_id: int) -> bool:
-        """Whether a watch of this stream goes by the number."""
-        return watch_id in self._by_number or any(
+        """Whether a watch of this stream has the ID."""
+        return watch_id in self._by_id or any(
             watch_id in (subscription.spec.watch_id, subscription.watch_id)
             for subscription in self._subscriptions
         )
 
-    # What the watches ask for ----------------------------------------------------------
+    # Requests of the watches -----------------------------------------------------------
 
     def add(self, subscription: Subscription) -> None:
-        """Take a watch, and create it on the server."""
+        """Add a watch, and create it on the server."""
         self._subscriptions[subscription] = None
         self._stream.send(self._create(subscription))
 
     def remove(self, subscription: Subscription, error: ClientError | None = None) -> None:
-        """End a watch, here and on the server; nothing if it is not here."""
-        number = self._subscriptions.get(subscription)
-        if number is not None:
-            self._cancel(number)
+        """End a watch, and cancel it on the server if it is on this stream."""
+        watch_id = self._subscriptions.get(subscription)
+        if watch_id is not None:
+            self._cancel(watch_id)
         self._forget(subscription, error)
 
-    def go_on(self, subscription: Subscription) -> None:
+    def resume(self, subscription: Subscription) -> None:
         """Create a parked watch again if its reader has caught up."""
         if subscription.is_drained and subscription in self._subscriptions:
             subscription.unpark()
+            self._measure_end_of_parking(subscription)
             self._stream.send(self._create(subscription))
 
     def create_again(self, subscription: Subscription) -> None:
-        """Have the server create an open watch anew, from its position."""
-        number = self._subscriptions.get(subscription)
-        if number is not None and subscription.state is State.OPEN:
-            self._cancel(number)
+        """Cancel an open watch on the server and create it again from its position."""
+        watch_id = self._subscriptions.get(subscription)
+        if watch_id is not None and subscription.state is State.OPEN:
+            self._cancel(watch_id)
             subscription.take_break()
             self._stream.send(self._create(subscription))
 
     def request_progress(self) -> None:
-        """Ask the server how far the stream's watches are."""
+        """Send a progress request for all watches of the stream."""
         self._progress_requests += 1
         self._stream.send(_PROGRESS)
 
     def _create(self, subscription: Subscription, *, opening: bool = False) -> pb.WatchRequest:
-        number = subscription.spec.watch_id
-        if not number or number in self._used:
-            number = next(self._numbers)
-            while self._is_wanted(number):
-                number = next(self._numbers)
+        watch_id = subscription.spec.watch_id
+        if not watch_id or watch_id in self._used:
+            watch_id = next(self._ids)
+            while self._is_requested(watch_id):
+                watch_id = next(self._ids)
         else:
-            self._used.add(number)
-        self._subscriptions[subscription] = number
-        self._by_number[number] = subscription
-        self._creating.append(_Creation(number, subscription, opening, self._progress_requests))
-        return subscription.spec.create_request(number, subscription.next_revision)
+            self._used.add(watch_id)
+        self._subscriptions[subscription] = watch_id
+        self._by_id[watch_id] = subscription
+        self._creating.append(_Creation(watch_id, subscription, opening, self._progress_requests))
+        return subscription.spec.create_request(watch_id, subscription.next_revision)
 
-    def _is_wanted(self, number: int) -> bool:
-        return any(subscription.spec.watch_id == number for subscription in self._subscriptions)
+    def _is_requested(self, watch_id: int) -> bool:
+        return any(subscription.spec.watch_id == watch_id for subscription in self._subscriptions)
 
-    def _cancel(self, number: int) -> None:
-        self._by_number.pop(number, None)
-        self._stream.send(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=number)))
+    def _cancel(self, watch_id: int) -> None:
+        self._by_id.pop(watch_id, None)
+        self._stream.send(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=watch_id)))
 
     def _forget(self, subscription: Subscription, error: ClientError | None) -> None:
         if subscription in self._subscriptions:
-            number = self._subscriptions.pop(subscription)
-            if number is not None:
-                self._by_number.pop(number, None)
+            watch_id = self._subscriptions.pop(subscription)
+            if watch_id is not None:
+                self._by_id.pop(watch_id, None)
+            self._measure_end_of_parking(subscription)
             if not self._subscriptions:
-                self._deserted(self)
+                self._on_empty(self)
         subscription.end(error)
 
-    # What the stream tells -------------------------------------------------------------
+    # Events of the stream --------------------------------------------------------------
 
     def opened(self) -> Iterable[pb.WatchRequest]:
         self.is_broken = False
-        self._by_number.clear()
+        self._by_id.clear()
         self._creating.clear()
         self._used.clear()
         self._progress_requests = self._progress_answers = 0
@@ -225,50 +230,55 @@ class WatchStream:
         return requests
 
     def received(self, response: pb.WatchResponse) -> None:
+        if self.observer.listening and response.header.revision > self._newest_revision:
+            self._newest_revision = response.header.revision
         if response.created and self._creating:
             self._take_answer(self._creating.popleft(), response)
         elif response.watch_id == -1:
             self._take_for_all(response)
         else:
-            subscription = self._by_number.get(response.watch_id)
+            subscription = self._by_id.get(response.watch_id)
             if subscription is None:
-                pass  # of a creation that was given up
+                pass  # for a creation that was canceled since
             elif response.canceled:
-                # One that it says to be compacted the server still has, until it is canceled.
+                # A watch that ended by compaction stays on the server until it is canceled.
                 self._cancel(response.watch_id)
                 self._take_cancel(subscription, response, with_fresh_token=False)
             else:
-                subscription.take(response)
+                subscription.take(response, self._stream.response_bytes)
                 if subscription.is_full:
                     subscription.park()
                     self._subscriptions[subscription] = None
                     self._cancel(response.watch_id)
+                    if self.observer.listening:
+                        self._parked.add(subscription)
+                        self.observer.measure(PARKED_WATCHES, 1)
 
     def _take_answer(self, creation: _Creation, response: pb.WatchResponse) -> None:
-        number, subscription, with_fresh_token, progress_requests = creation
-        if self._subscriptions.get(subscription) != number:
-            return  # given up before the server had answered
-        # Also a refusal says `created`: whether it is one must be looked at first.
+        watch_id, subscription, with_fresh_token, progress_requests = creation
+        if self._subscriptions.get(subscription) != watch_id:
+            return  # canceled before the server answered
+        # A refusal has `created` set too: check `canceled` first.
         if response.canceled:
             self._take_cancel(subscription, response, with_fresh_token=with_fresh_token)
         else:
-            if response.watch_id != number:
-                # etcd's grpc-proxy numbers watches as it likes.
-                self._by_number.pop(number, None)
-                number = response.watch_id
-                self._by_number[number] = subscription
-                self._subscriptions[subscription] = number
+            if response.watch_id != watch_id:
+                # etcd's grpc-proxy assigns IDs of its own.
+                self._by_id.pop(watch_id, None)
+                watch_id = response.watch_id
+                self._by_id[watch_id] = subscription
+                self._subscriptions[subscription] = watch_id
             if subscription.is_of_another_cluster(response.header):
-                self._cancel(number)
+                self._cancel(watch_id)
                 self._forget(subscription, _another_cluster())
             else:
-                subscription.take_created(number, response.header, progress_requests)
+                subscription.take_created(watch_id, response.header, progress_requests)
 
     def _take_cancel(
         self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool
     ) -> None:
-        error = cancel_error(response)
-        if not may_pass(
+        error = cancel_error(response, has_user=self._has_user)
+        if not can_retry(
             error,
             refusals=subscription.refusals,
             fresh_token=with_fresh_token,
@@ -276,16 +286,15 @@ class WatchStream:
         ):
             self._forget(subscription, error)
             return
-        # Those that wait for an answer would have got the same.
-        subscription.refusals += 1
+        subscription.take_refusal()
+        # The creations that are not answered yet would have got the same refusal.
         for creation in self._creating:
-            creation.subscription.refusals += 1
-        subscription.take_break()
+            creation.subscription.take_refusal()
         self._stream.reopen(error)
 
     def _take_for_all(self, response: pb.WatchResponse) -> None:
         if response.canceled:
-            self._stream.reopen(cancel_error(response))
+            self._stream.reopen(cancel_error(response, has_user=self._has_user))
             return
         self._progress_answers += 1
         for subscription in tuple(self._subscriptions):
@@ -297,19 +306,32 @@ class WatchStream:
         for subscription in self._subscriptions:
             subscription.take_break()
         if not self._subscriptions:
-            self._deserted(self)
+            self._on_empty(self)
 
     def ended(self, error: ClientError) -> None:
         subscriptions, self._subscriptions = self._subscriptions, {}
-        self._by_number.clear()
+        self._by_id.clear()
         for subscription in subscriptions:
+            self._measure_end_of_parking(subscription)
             subscription.end(error)
+
+    # Measurements ----------------------------------------------------------------------
+
+    def measure_lag(self, batch: Batch) -> None:
+        """Measure how far what a reader takes is behind."""
+        response, events = batch
+        read = events[-1].kv.mod_revision if events else response.header.revision
+        self.observer.measure(WATCH_LAG, max(self._newest_revision - read, 0))
+
+    def _measure_end_of_parking(self, subscription: Subscription) -> None:
+        if subscription in self._parked:
+            self._parked.remove(subscription)
+            self.observer.measure(PARKED_WATCHES, -1)
 
 
 def _another_cluster() -> ClientError:
     return ClusterChangedError(
-        "the endpoints serve another cluster than before: its history is not the one that was"
-        " watched",
+        "the endpoints serve another cluster than before, with a different history",
         method=WATCH.name,
     )
 

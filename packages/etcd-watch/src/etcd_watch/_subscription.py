@@ -1,6 +1,7 @@
-"""One watch as a state machine: where it is in history, and what waits for its reader.
+"""One watch as a state machine: its position in the history, and its unread events.
 
-No I/O: it is told what the server said, and keeps whole revisions for its reader.
+It does no I/O: `WatchStream` passes the server's responses to it, and `Reader` takes whole
+revisions from it.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ from etcd_watch.requests import WatchSpec
 __all__ = ["Batch", "State", "Subscription", "memory_of"]
 
 Batch = tuple[pb.WatchResponse, Sequence[pb.Event]]
-"""A response's header, in its message, and the events that are told with it."""
+"""A response, for its header, and the events that are delivered with it."""
 
 
 class State(enum.Enum):
-    """Where a watch is in its life."""
+    """The state of a watch."""
 
     WAITING = enum.auto()
-    """To be created on the server, or being created."""
+    """To be created on the server, for the first time or again."""
     OPEN = enum.auto()
-    """The server sends its events."""
+    """Created; the server sends its events."""
     PARKED = enum.auto()
-    """Given back to the server until the reader has caught up."""
+    """Canceled on the server until the reader has caught up."""
     ENDED = enum.auto()
-    """Over: `error` says why, None that its reader ended it."""
+    """Ended: by `error`, or by its reader if that is None."""
 
 
 class Subscription:
-    """One watch: its position in history, and the events that wait for its reader.
+    """One watch: its position in the history, and its unread events.
 
-    `next_revision` is the first revision of which nothing was taken; 0 while the watch
-    begins at "now" and the server has not said when that is. It moves by whole revisions
-    only, so that a watch created again from there loses and repeats nothing. Events that lie
-    before the start, or that were told, are dropped: a member that was restored or is behind
-    may send some (etcd issues 15271 and 20221).
+    `next_revision` is the first revision without a received event; 0 while the watch starts at
+    "now" and the server has not returned that revision. It advances only by whole revisions, so
+    that a watch that is created again from there loses and repeats nothing. Events before the
+    start, or before the position, are dropped: a member that was restored or lags behind may send
+    such events (etcd issues 15271 and 20221).
     """
 
     def __init__(self, spec: WatchSpec, wake: Callable[[], None]) -> None:
@@ -50,41 +51,39 @@ class Subscription:
         self.next_revision = spec.start_revision
         self.start_revision = spec.start_revision
         self.created = False
-        """Whether the server ever created it."""
+        """Whether the server has ever created it."""
         self.watch_id = 0
-        """The number of its first creation; 0 before."""
-        self.progress_wanted = 0
-        """How many answers to a request for progress are awaited."""
-        self.refusals = 0
-        """How often in a row it was to be created in vain, for want of a good token."""
+        """The ID of its first creation; 0 before."""
         self.dropped = 0
-        """How many events came that were dropped."""
-        # What lies below is dropped. Not raised by progress: should a server ever say too early
-        # how far it is, the events that follow are still told.
+        """How many received events were dropped."""
+        self._progress_wanted = 0
+        self._refusals = 0
+        # Events below this revision are dropped. Progress does not raise it: if a server reports
+        # progress too early, the events that follow are still delivered.
         self._floor = spec.start_revision
         self._wake = wake
         self._batches: deque[tuple[Batch, int]] = deque()
         self._buffered = 0
-        # Whose history it is; 0 while the server has not said it.
+        # The ID of the watched cluster; 0 until the server has returned it.
         self._cluster_id = 0
-        # Where the store was at the last creation, and how many answers to requests for progress
-        # may come on the stream that were made before it.
+        # The store's revision at the last creation, and how many answers to progress requests
+        # sent before it may still arrive on the stream.
         self._created_at = 0
         self._outdated_answers = 0
-        # The events of the last revision of a response that comes in pieces, whose next piece
-        # may hold more of it; and the bytes of those pieces that no batch accounts for.
+        # The last revision of a fragmented response: the next fragment may have more of its
+        # events. And the bytes of the fragments that are in no batch yet.
         self._unfinished: list[pb.Event] = []
         self._unfinished_bytes = 0
 
-    # What the server says --------------------------------------------------------------
+    # Responses of the server -----------------------------------------------------------
 
     def take_created(
-        self, number: int, header: common_pb2.ResponseHeader, outdated_answers: int = 0
+        self, watch_id: int, header: common_pb2.ResponseHeader, outdated_answers: int = 0
     ) -> None:
-        """Take note that the server created the watch when its store was at a revision.
+        """Record that the server created the watch; the header has its store's revision.
 
-        Of the answers to requests for progress on its stream, counted from the opening, so
-        many may be from before.
+        `outdated_answers` is how many of the answers to progress requests on the stream,
+        counted from its opening, may be from before the creation.
         """
         revision = header.revision
         if self.state is not State.WAITING:
@@ -93,44 +92,47 @@ class Subscription:
         self._cluster_id = header.cluster_id or self._cluster_id
         self._created_at = revision
         self._outdated_answers = outdated_answers
-        self.refusals = 0
+        self._refusals = 0
         if not self.next_revision:
-            # "Now" is the revision that the server names; with events up to it dropped
-            # this holds whether the server registers the watch before or after it looks.
+            # "Now" is the revision in the header. Events up to it are dropped, so this is right
+            # whether the server registers the watch before or after it reads its revision.
             self.next_revision = self.start_revision = self._floor = revision + 1
         if not self.created:
             self.created = True
-            self.watch_id = number
-        if self.progress_wanted and self.is_ahead:
-            # So the store is no further than what was told: that is an answer too, and the
-            # only one until something is written (see `is_ahead`).
+            self.watch_id = watch_id
+        if self._progress_wanted and self.is_ahead:
+            # The store is not ahead of the delivered events, which answers a progress request. No
+            # other answer comes until the next write (see `is_ahead`).
             self._answer_progress(pb.WatchResponse(header=header, watch_id=-1))
         self._wake()
 
     def is_of_another_cluster(self, header: common_pb2.ResponseHeader) -> bool:
-        """Whether a server that created the watch has not the history that was told so far."""
-        # etcd's grpc-proxy may leave it open.
+        """Whether the header comes from another cluster than the one watched so far."""
+        # etcd's grpc-proxy may leave out the ID.
         known = self._cluster_id and header.cluster_id
         return bool(known) and header.cluster_id != self._cluster_id
 
-    def take(self, response: pb.WatchResponse) -> None:
-        """Take events, or word of how far the watch is, that are for this watch alone."""
+    def take(self, response: pb.WatchResponse, wire_bytes: int | None = None) -> None:
+        """Take a response for this watch alone: events, or progress.
+
+        `wire_bytes` is its size on the wire; None means that it is not known, and is computed.
+        """
         if self.state is not State.OPEN:
             return
         if response.events or response.fragment or self._unfinished:
-            self._take_events(response)
+            self._take_events(response, memory_of(response, wire_bytes))
         else:
-            # In order with the events: all before it have come.
+            # It is ordered with the events: all events before it were received.
             self._append_progress(response, keep_older=False)
             self.next_revision = max(self.next_revision, response.header.revision + 1)
 
     def take_shared_progress(self, response: pb.WatchResponse, answers: int = 1) -> None:
-        """Take word of how far all watches of the stream are, the so many-th on it.
+        """Take a progress response for all watches of a stream; `answers` counts them on it.
 
-        It never moves the position: servers before 3.4.25 and 3.5.8 send it without
-        regard to events that are still under way (etcd issue 15220).
+        It never advances the position: servers before 3.4.25 and 3.5.8 send it ahead of
+        events that are still to come (etcd issue 15220).
         """
-        if self.state is not State.OPEN or not self.progress_wanted:
+        if self.state is not State.OPEN or not self._progress_wanted:
             return
         revision = response.header.revision
         if (
@@ -138,28 +140,38 @@ class Subscription:
             and revision <= self._created_at
             and answers <= self._outdated_answers
         ):
-            # It may be from before the creation, when this watch was parked or not there, and
-            # speak of events that are yet to come. An answer will come that surely is not.
+            # It may be from before the creation, when the server did not have this watch, and
+            # cover events that are still to come. A later answer is certain to be newer.
             return
         self._answer_progress(response)
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the watch was created ahead of the store, as after a break in a quiet hour.
+        """Whether the watch was created ahead of the store, for example without recent writes.
 
-        A server since 3.4.38, 3.5.22 and 3.6.2 tells of no progress before its store is there
-        (etcd issue 20221).
+        Servers since 3.4.38, 3.5.22 and 3.6.2 send no progress until their store has reached
+        the position of the watch (etcd issue 20221).
         """
         return self.next_revision > self._created_at
 
     def take_break(self) -> None:
-        """Take note that the stream broke, or is about to be given up."""
+        """Record that the stream broke, or is about to be closed."""
         if self.state is State.OPEN:
             self.state = State.WAITING
         self._interrupt()
 
+    def take_refusal(self) -> None:
+        """Count a refusal after which the watch is created again, on another stream."""
+        self._refusals += 1
+        self.take_break()
+
+    @property
+    def refusals(self) -> int:
+        """How many refusals there were since the server last created the watch."""
+        return self._refusals
+
     def end(self, error: ClientError | None) -> None:
-        """End the watch; its reader gets what waits, then `error`."""
+        """End the watch. Its reader gets the unread events and then `error`; neither if None."""
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
@@ -169,24 +181,23 @@ class Subscription:
             self._batches.clear()
             self._buffered = 0
         self._wake()
-        # The reader and this hold each other, and megabytes of events maybe: not until the
-        # garbage collector comes by.
-        self._wake = _wake_nobody
+        # Break the reference cycle with the reader: the events, megabytes perhaps, are then freed
+        # without the garbage collector.
+        self._wake = _ignore_wake
 
     def _interrupt(self) -> None:
-        # The rest of a revision that had begun to come comes again, whole; of the requests
-        # for progress that are under way, one answer to a later one is an answer to all.
+        # The server sends a partly received revision again as a whole. One answer to a later
+        # progress request answers all earlier requests.
         self._unfinished = []
         self._unfinished_bytes = 0
-        self.progress_wanted = min(self.progress_wanted, 1)
+        self._progress_wanted = min(self._progress_wanted, 1)
 
     def _answer_progress(self, response: pb.WatchResponse) -> None:
-        self.progress_wanted -= 1
+        self._progress_wanted -= 1
         self._append_progress(response, keep_older=True)
 
-    def _take_events(self, response: pb.WatchResponse) -> None:
+    def _take_events(self, response: pb.WatchResponse, size: int) -> None:
         events: Sequence[pb.Event] = response.events
-        size = memory_of(response)
         if response.fragment or self._unfinished:
             events = [*self._unfinished, *events]
             size += self._unfinished_bytes
@@ -207,15 +218,15 @@ class Subscription:
 
     def _append_progress(self, response: pb.WatchResponse, *, keep_older: bool) -> None:
         if response.header.revision < self.next_revision - 1:
-            # By a member that is behind the last one. Who notes down how far the watch is
-            # must not be sent back by it; and that far, all events were told.
+            # From a member that lags behind the previous one. The revision must not go back for
+            # a caller that stores it, and all events up to the position were delivered.
             ahead = pb.WatchResponse()
             ahead.CopyFrom(response)
             ahead.header.revision = self.next_revision - 1
             response = ahead
         if not keep_older and self._batches:
-            # One that nobody has read yet is outdated: a reader that is slow, or gone, must
-            # not make a heap of them.
+            # An unread progress response is outdated by this one. Replacing it bounds the memory
+            # for a slow reader.
             (_, events), _ = self._batches[-1]
             if not events:
                 self._batches.pop()
@@ -226,56 +237,71 @@ class Subscription:
         self._buffered += size
         self._wake()
 
-    # What the reader does --------------------------------------------------------------
+    # Reading ---------------------------------------------------------------------------
 
     @property
     def has_batch(self) -> bool:
-        """Whether something waits for the reader."""
+        """Whether there is an unread batch."""
         return bool(self._batches)
 
     def pop(self) -> Batch:
-        """Hand the reader the oldest of what waits."""
+        """Return the oldest unread batch."""
         batch, size = self._batches.popleft()
         self._buffered -= size
         return batch
 
-    # When the reader is slow -----------------------------------------------------------
+    def want_progress(self) -> None:
+        """Wait for one more answer to a progress request."""
+        if self.state is not State.ENDED:
+            self._progress_wanted += 1
+
+    @property
+    def progress_wanted(self) -> int:
+        """How many answers to progress requests the reader still waits for."""
+        return self._progress_wanted
+
+    # Parking ---------------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that an open watch is to be parked."""
+        """Whether the watch is open and has so much unread that it should be parked."""
         return self.state is State.OPEN and self._buffered >= self.spec.buffer_bytes
 
     def park(self) -> None:
-        """Take note that the watch is given back to the server, to go on from its position."""
-        self.state = State.PARKED
-        self._interrupt()
+        """Park an open watch; the caller cancels it on the server."""
+        if self.state is State.OPEN:
+            self.state = State.PARKED
+            self._interrupt()
 
     @property
     def is_drained(self) -> bool:
-        """Whether a parked watch's reader has caught up enough to go on."""
+        """Whether the watch is parked and its reader has read half of the buffer."""
         return self.state is State.PARKED and self._buffered <= self.spec.buffer_bytes // 2
 
     def unpark(self) -> None:
-        """Go on from the position at which the watch was parked."""
-        self.state = State.WAITING
+        """Resume a parked watch; the caller creates it again from its position."""
+        if self.state is State.PARKED:
+            self.state = State.WAITING
 
 
-def _wake_nobody() -> None:
-    """Stand in for the reader of a watch that is over."""
+def _ignore_wake() -> None:
+    """Replace the wake-up of the reader when the watch has ended."""
 
 
-def memory_of(response: pb.WatchResponse) -> int:
-    """About how many bytes of memory a response takes, once it is parsed.
+def memory_of(response: pb.WatchResponse, wire_bytes: int | None = None) -> int:
+    """Estimate the bytes of memory that a parsed response takes.
 
-    What it takes beyond its bytes on the wire is measured: for a response with one small event
-    it is ten times as much as those.
+    The overhead over its size on the wire was measured: for a response with one small event
+    it is ten times that size. Without `wire_bytes` the response is encoded again to count them,
+    which takes a quarter of the time of a replay.
     """
-    return response.ByteSize() + 1000 + 100 * len(response.events)
+    if wire_bytes is None:
+        wire_bytes = response.ByteSize()
+    return wire_bytes + 1000 + 100 * len(response.events)
 
 
 def _whole_revisions(events: Sequence[pb.Event]) -> int:
-    """How many of the events are of revisions that surely have no more of them."""
+    """Count the events of all revisions but the last, which may have more events."""
     last = events[-1].kv.mod_revision if events else 0
     count = len(events)
     while count and events[count - 1].kv.mod_revision == last:

@@ -1,15 +1,15 @@
-"""The watch service: what a program calls."""
+"""The client of the watch service."""
 
 from __future__ import annotations
 
 import asyncio
 
 from etcd_channel import Service
-from etcd_channel.arguments import check_timeout
+from etcd_channel.arguments import check_timeout, check_wait
 from etcd_watch._reader import Reader
 from etcd_watch._streams import WatchStreams
 from etcd_watch.events import Event, EventKind
-from etcd_watch.requests import WatchSpec, prefix_ends, watch_spec
+from etcd_watch.requests import WatchSpec, prefix_ends
 from etcd_watch.watch import Watch
 
 __all__ = ["WatchClient"]
@@ -18,19 +18,19 @@ __all__ = ["WatchClient"]
 class WatchClient(Service):
     r"""etcd's watch service on a channel.
 
-    The arguments that all four methods share: `range_end` ends the range to watch, without
-    it one key is watched; `b"\0"` as the end stands for the end of all keys.
-    `start_revision` is the first revision whose events are told; None or 0 for those after
-    the watch began. `progress_notify` has the server tell from time to time how far the
-    watch is, where there are no events; see `Watch.responses`. `kind` leaves one kind of
-    event out at the server. `prev_kv` tells each key as it was before, too. `watch_id` is
-    the number that the server shall know the watch by; one in use is refused.
-    `fragment` lets the server split large responses, which are put together again here.
+    The methods share these arguments. `range_end` is the end of the range to watch,
+    exclusive: None watches the one key, `b"\0"` means the end of all keys. `start_revision`
+    is the first revision to watch, inclusive; None or 0 starts after the creation of the
+    watch. With `progress_notify` the server sends progress responses while there are no
+    events, see `Watch.responses`. `kind` is the only kind of event that the server sends,
+    None means both. `prev_kv` adds the previous key-value pair to each event. `watch_id` is
+    the ID of the watch on the server; an ID that is in use is refused. `fragment` lets the
+    server split large responses; they are put together again here.
 
-    `buffer_bytes` is about how much memory may be taken by what waits for the reader, before
-    the watch is parked, see `Watch`; None for 8 MiB. One response more than that is kept, and
-    a server that has a past to tell sends up to a thousand revisions in one, unless
-    `fragment` lets it split them. Watches that are many are spread over several streams.
+    `buffer_bytes` limits the memory of unread events, in estimated bytes: beyond it the watch is
+    parked, see `Watch`. None means 8 MiB. The buffer may exceed the limit by one response, and a
+    response with past events has up to a thousand revisions unless `fragment` is set. Many watches
+    are spread over several streams. Invalid arguments raise `TypeError` or `ValueError`.
     """
 
     def watch(
@@ -49,24 +49,13 @@ class WatchClient(Service):
     ) -> Watch:
         """Watch a key, or a range of keys.
 
-        Await the watch, iterate over it, or enter it: each begins it. `timeout` is the
-        number of seconds that this may take, None the channel's; then
-        `WatchTimeoutError` is raised. Events may be waited for as long as it takes.
+        Awaiting the watch, entering it or iterating over it creates it on the server. That may take
+        `timeout` seconds, None means the channel's timeout; after that `WatchTimeoutError` is
+        raised. There is no timeout for events.
         """
-        return self._watch(
-            watch_spec(
-                key,
-                range_end,
-                start_revision,
-                progress_notify,
-                kind,
-                prev_kv,
-                watch_id,
-                fragment,
-                buffer_bytes,
-            ),
-            timeout,
-        )
+        options = (start_revision, progress_notify, kind, prev_kv, watch_id, fragment)
+        spec = WatchSpec(key, range_end, *options, buffer_bytes)
+        return self._watch("watch", spec, timeout)
 
     def watch_prefix(
         self,
@@ -82,23 +71,14 @@ class WatchClient(Service):
         buffer_bytes: int | None = None,
         timeout: float | None = None,
     ) -> Watch:
-        """Watch all keys that begin with `key_prefix`; the empty prefix is every key's.
+        """Watch all keys that begin with `key_prefix`; the empty prefix matches every key.
 
-        `range_end` ends the range somewhere else. The rest is as in `watch`.
+        `range_end` replaces the end of the range. Otherwise like `watch`.
         """
-        return self._watch(
-            watch_spec(
-                *prefix_ends(key_prefix, range_end),
-                start_revision,
-                progress_notify,
-                kind,
-                prev_kv,
-                watch_id,
-                fragment,
-                buffer_bytes,
-            ),
-            timeout,
-        )
+        start, end = prefix_ends(key_prefix, range_end)
+        options = (start_revision, progress_notify, kind, prev_kv, watch_id, fragment)
+        spec = WatchSpec(start, end, *options, buffer_bytes)
+        return self._watch("watch_prefix", spec, timeout)
 
     async def watch_once(
         self,
@@ -114,20 +94,13 @@ class WatchClient(Service):
     ) -> Event:
         """Wait for one event of a key, or of a range of keys, and return it.
 
-        `timeout` is the number of seconds to wait, None for ever; then
-        `WatchTimeoutError` is raised. No watcher is left behind, whatever happens.
+        Raises `WatchTimeoutError` if no event comes within `timeout` seconds; None waits
+        without limit. With 0 or less it waits until the server has created the watch, and
+        returns an event only if the server sent it right away. The watch is always canceled
+        on the server, also on error and cancellation.
         """
-        spec = watch_spec(
-            key,
-            range_end,
-            start_revision,
-            progress_notify,
-            kind,
-            prev_kv,
-            watch_id,
-            fragment,
-        )
-        return await self._once(spec, timeout)
+        options = (start_revision, progress_notify, kind, prev_kv, watch_id, fragment)
+        return await self._once(WatchSpec(key, range_end, *options), timeout)
 
     async def watch_prefix_once(
         self,
@@ -141,34 +114,34 @@ class WatchClient(Service):
         watch_id: int | None = None,
         fragment: bool = False,
     ) -> Event:
-        """Wait for one event of the keys that begin with `key_prefix`, as `watch_once`."""
-        spec = watch_spec(
-            *prefix_ends(key_prefix, range_end),
-            start_revision,
-            progress_notify,
-            kind,
-            prev_kv,
-            watch_id,
-            fragment,
-        )
-        return await self._once(spec, timeout)
+        """Wait for one event of the keys that begin with `key_prefix`, like `watch_once`."""
+        start, end = prefix_ends(key_prefix, range_end)
+        options = (start_revision, progress_notify, kind, prev_kv, watch_id, fragment)
+        return await self._once(WatchSpec(start, end, *options), timeout)
 
-    def _watch(self, spec: WatchSpec, timeout: float | None) -> Watch:
-        return Watch._of(self._reader(spec, timeout))
+    def _watch(self, method: str, spec: WatchSpec, timeout: float | None) -> Watch:
+        reader = self._reader(spec, timeout)
+        reader.warn_if_forgotten(f"{type(self).__name__}.{method}")
+        return Watch._of(reader)
 
     def _reader(self, spec: WatchSpec, timeout: float | None) -> Reader:
         seconds = self._channel.timeout if timeout is None else check_timeout("timeout", timeout)
         return Reader(spec, self._channel.shared(WatchStreams), seconds)
 
     async def _once(self, spec: WatchSpec, timeout: float | None) -> Event:
-        reader = self._reader(spec, timeout)
+        wait = check_wait("timeout", timeout)
+        reader = self._reader(spec, wait or None)
         watch = Watch._of(reader)
         timer = None
-        if timeout is not None:
+        if wait:
             timer = asyncio.get_running_loop().call_later(
-                timeout, reader.give_up, f"no event came within {timeout:g} s"
+                wait, reader.time_out, f"no event came within {wait:g} s"
             )
         try:
+            if wait == 0:
+                _ = await watch
+                # Events that have arrived are still read.
+                reader.time_out("there was no event")
             return await watch.__anext__()
         finally:
             if timer is not None:

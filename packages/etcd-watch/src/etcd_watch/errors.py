@@ -1,4 +1,4 @@
-"""What only a watch raises."""
+"""Errors that only watches raise."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["ClusterChangedError", "WatchTimeoutError"]
 
 
 class ClusterChangedError(ClientError):
-    """The endpoints serve another cluster now: its history is not the one that was watched.
+    """The endpoints serve another cluster than the one that was watched, with another history.
 
-    So it is after a restore, by `etcdutl snapshot restore --initial-cluster-token=…`. What was
-    read of the keys is outdated: read them again, and watch from there.
+    This happens after a restore by `etcdutl snapshot restore --initial-cluster-token=…`. Keys
+    that were read before are outdated: read them again, and watch from that revision.
     """
 
 
-class WatchTimeoutError(ClientError):
-    """A watch was not created in time, or no event came in time.
+class WatchTimeoutError(ClientError, TimeoutError):
+    """The watch was not created, or no event came, within the timeout.
 
-    The last break of the connection, if there was one, is the `__cause__`.
+    The last error of the connection, if there was one, is the `__cause__`.
     """

@@ -1,13 +1,14 @@
-"""What a watch tells: events, and the responses of the server that hold them."""
+"""Events, and the responses that contain them."""
 
 from __future__ import annotations
 
 import enum
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, overload
 
-from etcd_channel import KeyValue, Record, ResponseHeader
+from etcd_channel import KeyValue, KeyValueLike, Record, ResponseHeader
 from etcd_channel.pb import common_pb2
 from etcd_watch.pb import watch_pb2 as pb
 
@@ -15,21 +16,24 @@ __all__ = ["Event", "EventKind", "Events", "WatchResponse", "event_from"]
 
 
 class EventKind(str, enum.Enum):
-    """What happened to a key; equal to its name as a string."""
+    """The kind of change to a key; equal to its name as a string."""
 
     PUT = "PUT"
     """The key was put."""
     DELETE = "DELETE"
-    """The key was deleted, by a call or by the end of its lease."""
+    """The key was deleted, by a request or because its lease ended."""
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class _EventMessage(Protocol):
     @property
     def type(self) -> pb.Event.EventType: ...
     @property
-    def kv(self) -> common_pb2.KeyValue: ...
+    def kv(self) -> KeyValueLike: ...
     @property
-    def prev_kv(self) -> common_pb2.KeyValue: ...
+    def prev_kv(self) -> KeyValueLike: ...
     def HasField(self, field_name: str, /) -> bool: ...
 
 
@@ -40,32 +44,33 @@ _KINDS: Final[dict[object, EventKind]] = {number: kind for kind, number in _NUMB
 class Event(Record):
     """One change of one key.
 
-    It reads from the response that it came in, and keeps that in memory, as a `KeyValue` does.
+    A received event reads its fields from the response, and keeps it in memory, like `KeyValue`. A
+    constructed event, `Event(EventKind.PUT, KeyValue(key=b"k", value=b"v"))`, equals a received
+    event with the same fields.
     """
 
     _fields: ClassVar[tuple[str, ...]] = ("kind", "kv", "prev_kv")
-    # What is looked at with nearly every event is made with it, the rest when it is asked for.
+    # `kv` is read of nearly every event, so it is made at once; the rest is made on access.
     __slots__ = ("_message", "kv")
 
-    kv: KeyValue
-    """The key as it is now. A `version` of 1 says that it came into being; a deleted key
-    has nothing but its name and, as `mod_revision`, the revision of the deletion."""
+    kv: Final[KeyValue]
+    """The key-value pair after the change. A `version` of 1 means that the key was created; a
+    deletion has only the key and, as `mod_revision`, the revision of the deletion."""
 
     def __init__(
         self,
         kind: EventKind | int | str,
-        kv: common_pb2.KeyValue | KeyValue,
-        prev_kv: common_pb2.KeyValue | KeyValue | None = None,
+        kv: KeyValueLike,
+        prev_kv: KeyValueLike | None = None,
     ) -> None:
-        # A number is as the wire has it.
+        # A number is etcd's own.
         known = _KINDS[kind] if kind in _KINDS else EventKind(kind)
         message = pb.Event(type=_NUMBERS[known])
+        _copy(kv, message.kv)
         if prev_kv is not None:
-            message.prev_kv.SetInParent()
-            for field in KeyValue._fields:
-                setattr(message.prev_kv, field, getattr(prev_kv, field))
+            _copy(prev_kv, message.prev_kv)
         self._message: _EventMessage = message
-        self.kv = KeyValue(kv)
+        self.kv = KeyValue.from_message(message.kv)
 
     @property
     def kind(self) -> EventKind:
@@ -74,25 +79,41 @@ class Event(Record):
 
     @property
     def prev_kv(self) -> KeyValue | None:
-        """The key as it was before, if that was asked for, it existed, and its history is not
-        compacted."""
+        """The key-value pair before the change; None if the key did not exist, or if the pair
+        was not requested or is compacted."""
         message = self._message
-        return KeyValue(message.prev_kv) if message.HasField("prev_kv") else None
+        return KeyValue.from_message(message.prev_kv) if message.HasField("prev_kv") else None
+
+    def __hash__(self) -> int:
+        # Of the message, not of `kv`: that is a plain attribute, because reading a property takes
+        # four times as long, and so it can be assigned to.
+        message = self._message
+        return hash((message.type, message.kv.key, message.kv.mod_revision))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Event, (self.kind, self.kv, self.prev_kv)
 
 
+_new = object.__new__
+_key_value = KeyValue.from_message
+
+
 def event_from(message: _EventMessage) -> Event:
-    """Wrap an event as it came over the wire; the constructor without its conversions."""
-    event = Event.__new__(Event)
+    """Wrap an event message, without copying it as the constructor does."""
+    event = _new(Event)
     event._message = message
-    event.kv = KeyValue(message.kv)
+    event.kv = _key_value(message.kv)  # type: ignore[misc]  # this is a constructor too
     return event
 
 
+def _copy(source: KeyValueLike, target: common_pb2.KeyValue) -> None:
+    target.SetInParent()
+    for field in KeyValue._fields:
+        setattr(target, field, getattr(source, field))
+
+
 class Events(Sequence[Event]):
-    """The events of a response, each made when it is looked at."""
+    """The events of a response; each is made on access."""
 
     __slots__ = ("_messages",)
 
@@ -126,29 +147,20 @@ class Events(Sequence[Event]):
         return repr(list(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return list, (list(self),)
+        return tuple, (tuple(self),)
 
 
-class WatchResponse(Record):
-    """Events as the server sent them together: of one revision, or of several in order.
-
-    A revision is never split: its events all stand in one response.
-    """
-
-    _fields: ClassVar[tuple[str, ...]] = ("header", "events")
-    __slots__ = _fields
+@dataclass(frozen=True, slots=True)
+class WatchResponse:
+    """The events that the server sent together: one or more whole revisions, in order."""
 
     header: ResponseHeader
-    """Who sent it. On a progress response the revision says how far the watch is: every
-    event up to it was sent. On one with events it may be ahead of them."""
+    """The cluster and member that sent it. In a progress response, every event up to its
+    revision was sent. In a response with events, its revision may be ahead of theirs."""
     events: Sequence[Event]
     """The events, oldest first; none on a progress response."""
 
-    def __init__(self, header: common_pb2.ResponseHeader, events: Sequence[Event]) -> None:
-        self.header = ResponseHeader(header)
-        self.events = events
-
     @property
     def is_progress(self) -> bool:
-        """Whether it only says how far the watch is."""
+        """Whether it is a progress response, without events."""
         return not self.events

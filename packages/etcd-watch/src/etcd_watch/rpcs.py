@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from etcd_channel.keys import KeyFields, Keys
 from etcd_channel.rpc import Rpc
 from etcd_watch.pb import watch_pb2 as pb
 
 __all__ = ["WATCH"]
 
-# A stream in both directions, which changes nothing in the cluster. What has to be asked again
-# after a break, and from which revision, is the reader's knowledge.
+_KEY = KeyFields("key")
+_CREATION = KeyFields("key", range_end="range_end")
+_EVENT = KeyFields(within={"kv": _KEY, "prev_kv": _KEY})
+
+# Repeatable: a watch changes nothing in the cluster. `WatchStream` knows which watches to create
+# again after a break, and from which revisions.
 WATCH = Rpc(
     "/etcdserverpb.Watch/Watch",
     pb.WatchRequest,
     pb.WatchResponse,
     repeatable=True,
-    endless=True,
+    unbounded=True,
+    duplex=True,
+    keys=Keys(
+        KeyFields(within={"create_request": _CREATION}), KeyFields(within={"events": _EVENT})
+    ),
 )

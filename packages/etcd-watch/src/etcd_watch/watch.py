@@ -1,41 +1,42 @@
-"""A watch as its reader has it: awaited, iterated, entered, canceled."""
+"""`Watch`: the events of a key or a range, as an asynchronous iterator."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from types import TracebackType
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
+from etcd_channel import NonCopyable, ResponseHeader
 from etcd_watch._reader import Reader
-from etcd_watch.events import Event, Events, WatchResponse, event_from
+from etcd_watch.events import Event, Events, WatchResponse
 
 __all__ = ["Watch"]
 
 
-class Watch:
-    """The events of a key or a range, one after the other, each once.
+class Watch(NonCopyable):
+    """The events of a key or a range, in order, each once.
 
-    Made by `WatchClient.watch` and `watch_prefix`. All of these begin it; the first two wait
-    until the server has created it, so that what is put after them is an event:
+    `WatchClient.watch` and `watch_prefix` return one. Each of these lines creates it on the server.
+    The first two wait for the creation: every later change is an event.
 
         watch = await client.watch(key)
         async with client.watch(key) as watch: ...
         async for event in client.watch(key): ...
 
-    It goes on over every break of the connection, on another member if need be, without a
-    lost or a repeated event. A reader that is slower than the events has it parked: given
-    back to the server when what waits takes `buffer_bytes` of memory, and taken up again from
-    the same place when half of that is read. What ends it is raised to the reader, after the
-    events that came before: `RevisionCompactedError` when the next event's revision was
-    compacted meanwhile, `ClusterChangedError` when the endpoints serve another cluster after
-    a break, `PermissionDeniedError`, `ClientClosedError`, or what else the server said.
+    It survives every break of the connection, on another member if necessary, without a lost
+    or repeated event. A watch with a slow reader is parked: it is canceled on the server when
+    unread events take `buffer_bytes` of memory, and created again from the same position when
+    half of them are read. An error that ends the watch is raised after the events before it:
+    `RevisionCompactedError` if the revision of the next event was compacted,
+    `ClusterChangedError` if the endpoints serve another cluster after a break,
+    `PermissionDeniedError`, `ClientClosedError`, or the error for the server's reason.
 
-    After `cancel`, leaving the `async with`, or when nobody holds the watch any more, the
-    server is rid of it too.
+    `cancel`, leaving the `async with`, and dropping the last reference cancel the watch on
+    the server too. A watch that is dropped at once, without any use, raises a `RuntimeWarning`,
+    like a coroutine that was never awaited.
 
-    Cancelling a task that waits for an event loses none, and the watch goes on; cancelling
-    one that awaits or enters the watch ends it. Several tasks may read one watch: each event
-    goes to one of them.
+    Cancelling a task that waits for an event loses no event, and the watch continues;
+    cancelling a task that awaits or enters the watch ends it. Several tasks may read one
+    watch: each event goes to one of them.
     """
 
     def __init__(
@@ -57,15 +58,15 @@ class Watch:
 
     @property
     def watch_id(self) -> int:
-        """The number of the watch, as the server first knew it; 0 before."""
+        """The ID of the watch at its first creation on the server; 0 before."""
         return self._watch_id if self._reader is None else self._reader.watch_id
 
     @property
     def start_revision(self) -> int:
-        """The revision that the watch began at, also where "now" was asked for; 0 before."""
+        """The revision that the watch started at, even if it started at "now"; 0 before."""
         return 0 if self._reader is None else self._reader.start_revision
 
-    # Beginning -------------------------------------------------------------------------
+    # Creation --------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Watch]:
         return self.__aenter__().__await__()
@@ -75,12 +76,7 @@ class Watch:
             await self._reader.begin()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         await self.cancel()
 
     # Reading ---------------------------------------------------------------------------
@@ -90,33 +86,34 @@ class Watch:
 
     async def __anext__(self) -> Event:
         reader = self._reader or self._own_reader()
-        # To call a coroutine costs as much as to make an event: only where there is none.
-        if (message := reader.take_event()) is None:
-            message = await reader.next_event()
-        return event_from(message)
+        # Calling a coroutine costs as much as making an event: only call it to wait.
+        event = next(reader.left, None)
+        return await reader.next_event() if event is None else event
 
-    async def responses(self) -> AsyncIterator[WatchResponse]:
-        """Iterate over the events as the server sent them together, revisions undivided.
+    async def responses(self) -> AsyncGenerator[WatchResponse, None]:
+        """Iterate over the server's responses, each with whole revisions.
 
-        Progress responses are among them where `progress_notify` or `request_progress`
-        asked for them; of those that wait unread only the latest is kept. A watch's events
-        and its responses come from one and the same queue.
+        They include progress responses if `progress_notify` or `request_progress` asked for
+        them; only the latest unread one is kept. The responses and the events of a watch come
+        from the same queue.
         """
         while True:
             try:
                 response, events = await self._own_reader().next_batch()
             except StopAsyncIteration:
                 return
-            yield WatchResponse(response.header, Events(events))
+            yield WatchResponse(ResponseHeader(response.header), Events(events))
 
     async def request_progress(self) -> None:
-        """Ask the server how far the watch is; the answer is one of its `responses`.
+        """Ask the server for the progress of the watch; the answer is one of its `responses`.
 
-        Its revision says that all events up to it were sent. Servers before 3.4.25 and
-        3.5.8 may say so a little early; later ones only when all watches of the stream have
-        caught up, and those since 3.4.38 and 3.5.22 only when the store is as far as all of
-        them: in a cluster where nobody writes the answer may come with the next write. The
-        server is asked until it answers. A missing answer is no sign of a broken connection.
+        All events up to the revision of the answer were sent. Returns when the watch is created
+        and the request is sent, without waiting for the answer; the request is repeated until it
+        is answered. Servers before 3.4.25 and 3.5.8 may answer a little early. Later servers
+        answer only when all watches of the stream have caught up, and servers since 3.4.38 and
+        3.5.22 only when the store has reached the positions of all of them: without writes, the
+        answer may come with the next write. A missing answer does not mean that the connection is
+        broken.
         """
         reader = self._own_reader()
         await reader.wait_created()
@@ -125,12 +122,12 @@ class Watch:
     # Ending ----------------------------------------------------------------------------
 
     async def cancel(self) -> None:
-        """End the watch: no event comes after this, and the server forgets it."""
+        """End the watch: no event comes after this, and it is canceled on the server."""
         await self._cancel()
 
     def _own_reader(self) -> Reader:
         if self._reader is None:
-            raise TypeError("a watch made of an iterator has only that: use `async for`")
+            raise TypeError("a watch made of an iterator can only be iterated over, by `async for`")
         return self._reader
 
     def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""The documented watcher: events handed to callbacks."""
+"""The documented watcher: passes events to callbacks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from etcd_channel import Channel, ClientClosedError, ClientError, Service
+from etcd_channel import (
+    ChannelLike,
+    ClientClosedError,
+    ClientError,
+    NonCopyable,
+    Service,
+    channel_of,
+)
 from etcd_channel.arguments import check_timeout
+from etcd_channel.tasks import finish
 from etcd_watch._reader import Reader
 from etcd_watch._streams import WatchStreams
 from etcd_watch.events import Event, EventKind
-from etcd_watch.requests import watch_spec
+from etcd_watch.requests import WatchSpec
 from etcd_watch.watch import Watch
 
 __all__ = ["Watcher", "WatcherCallback"]
@@ -21,17 +29,17 @@ __all__ = ["Watcher", "WatcherCallback"]
 _log = logging.getLogger("etcd_watch")
 
 
-class WatcherCallback:
-    """A callback, and the watch whose events it gets."""
+class WatcherCallback(NonCopyable):
+    """A callback and the watch whose events it receives."""
 
     callback: Callable[[Event | Exception], Any]
-    """Called with each event; with the error when one ends the watch."""
+    """Called with each event, and with the error if one ends the watch."""
     watch_id: int | None
-    """The number of the watch; None before the server has created it."""
+    """The ID of the watch; None before the server has created it."""
     prev_kv: bool
-    """Whether events tell the key as it was before."""
+    """Whether events have the previous key-value pair."""
     error: Exception | None
-    """What ended the watch; None while it goes on, and after a cancel."""
+    """The error that ended the watch; None while it is active, and after `cancel`."""
 
     def __init__(self, callback: Callable[[Event | Exception], Any]) -> None:
         if not callable(callback):
@@ -53,48 +61,48 @@ class WatcherCallback:
         return f"WatcherCallback(watch_id={self.watch_id}, error={self.error!r})"
 
 
-class Watcher:
-    """Watches keys and ranges, and calls back with their events.
+class Watcher(NonCopyable):
+    """Watches keys and ranges, and calls callbacks with their events.
 
-    `watchstub` is what serves the watch RPC: a `Channel`, or a service client on one.
-    `timeout` is the number of seconds that the creation of a watch may take, None the
-    channel's. `metadata` are pairs that go with each opening of the stream.
+    `watchstub` is a `Channel`, a view, or a service client on one. The creation of a watch
+    may take `timeout` seconds, None means the channel's timeout. `metadata` is a sequence of
+    (str, str) pairs that is sent when a stream is opened.
 
-    Each callback has its watch read by a task of its own: one that is slow, or raises,
-    which is logged, does not hold up the others. A callback may be a plain function or a
-    coroutine function. `shutdown` ends all watches and awaits all tasks; after it, callbacks
-    may be added anew.
+    Each callback has a task of its own, so that a slow callback does not delay the others. A
+    callback may be a plain function or a coroutine function; an exception that it raises is
+    logged. `shutdown` ends all watches and waits for all tasks; callbacks may be added again
+    after it.
     """
 
     def __init__(
         self,
-        watchstub: Channel | Service,
+        watchstub: ChannelLike | Service,
         timeout: float | None = None,
         metadata: Sequence[tuple[str, str]] | None = None,
     ) -> None:
-        channel = watchstub.channel if isinstance(watchstub, Service) else watchstub
-        if not isinstance(channel, Channel):
-            raise TypeError(
-                "watchstub must be a Channel or a service client on one,"
-                f" not {type(watchstub).__name__}"
-            )
+        channel = channel_of(watchstub, "watchstub")
         self._channel = channel
         self._timeout = channel.timeout if timeout is None else check_timeout("timeout", timeout)
         self._metadata = _check_metadata(metadata)
         self._streams = WatchStreams(channel, self._metadata)
         self._watches: dict[int, Watch] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        # Of those, the ones whose callback waits for the others to end.
+        # The tasks whose callback is calling `shutdown`.
         self._shutting_down: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        endpoints = ", ".join(self._channel.endpoints)
+        return f"Watcher({endpoints}, watches={sorted(self._watches)})"
 
     async def setup(self) -> None:
         """Do nothing: the first callback opens the stream."""
 
     async def shutdown(self) -> None:
-        """End all watches; return when the last callback has returned.
+        """End all watches, and wait until the last callback has returned.
 
-        A callback may call it: such a one is not waited for. An `add_callback` that is under
-        way raises `ClientClosedError`.
+        A callback may call it, and is not waited for. An `add_callback` that is in progress raises
+        `ClientClosedError`. On cancellation the watches still end, but the callbacks are not waited
+        for.
         """
         here = asyncio.current_task()
         assert here is not None
@@ -102,7 +110,7 @@ class Watcher:
         watches, self._watches = self._watches, {}
         for watch in watches.values():
             await watch.cancel()
-        await streams.close()
+        await finish(streams.close())
         self._shutting_down.add(here)
         try:
             tasks = self._tasks - self._shutting_down
@@ -123,22 +131,14 @@ class Watcher:
         watch_id: int | None = None,
         fragment: bool = False,
     ) -> WatcherCallback:
-        """Watch a key, or a range, and call back with its events; return when that began.
+        """Watch a key or a range, and call `callback` with each event.
 
-        The arguments are those of `WatchClient.watch`. When an error ends the watch, the
-        callback gets it as its last call.
+        Returns when the server has created the watch. The other arguments are those of
+        `WatchClient`. If an error ends the watch, the last call of the callback gets it.
         """
         watcher_callback = WatcherCallback(callback)
-        spec = watch_spec(
-            key,
-            range_end,
-            start_revision,
-            progress_notify,
-            kind,
-            prev_kv,
-            watch_id,
-            fragment,
-        )
+        options = (start_revision, progress_notify, kind, prev_kv, watch_id, fragment)
+        spec = WatchSpec(key, range_end, *options)
         watcher_callback.prev_kv = prev_kv
         streams = self._streams
         watch = await Watch._of(Reader(spec, streams, self._timeout))
@@ -155,7 +155,7 @@ class Watcher:
         return watcher_callback
 
     async def cancel(self, watch_id: int) -> None:
-        """End a watch by its number; nothing happens if there is none."""
+        """End the watch with this ID; does nothing if there is none."""
         watch = self._watches.pop(watch_id, None)
         if watch is not None:
             await watch.cancel()
@@ -169,7 +169,7 @@ class Watcher:
             await watcher_callback._call(error)
         finally:
             await watch.cancel()
-            # By now another may have the number.
+            # Another watch may have the ID by now.
             if self._watches.get(watch.watch_id) is watch:
                 del self._watches[watch.watch_id]
 
