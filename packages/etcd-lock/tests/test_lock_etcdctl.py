@@ -18,7 +18,7 @@ async def test_etcdctl_lock_waits_for_a_mutex(
         await mutex.acquire()
         async with etcd_server.etcdctl_session("lock", key_prefix.decode()) as etcdctl:
             while (await program.kv.get_prefix(key_prefix, count_only=True)).count < 2:
-                pass  # each turn is a call to the server
+                pass  # each iteration calls the server
             assert etcdctl.output() == ""
             await mutex.release()
             held = await etcdctl.line()
@@ -38,9 +38,9 @@ async def test_a_mutex_waits_for_etcdctl_lock(
             assert await mutex.acquire(timeout=0) is False
             waiting = asyncio.create_task(mutex.acquire())
             while (await program.kv.get_prefix(key_prefix, count_only=True)).count < 2:
-                pass  # each turn is a call to the server
+                pass  # each iteration calls the server
             assert not waiting.done()
-        assert await asyncio.wait_for(waiting, 30) is True
+        assert await asyncio.wait_for(waiting, 60) is True
         await mutex.release()
 
 
@@ -56,7 +56,7 @@ async def test_etcdctl_elect_follows_a_leader_and_is_followed(
             assert await listener.line() == "ours"
         async with etcd_server.etcdctl_session("elect", name, "theirs") as etcdctl:
             while (await program.kv.get_prefix(key_prefix, count_only=True)).count < 2:
-                pass  # each turn is a call to the server
+                pass  # each iteration calls the server
             assert etcdctl.output() == ""
             await election.resign()
             assert (await etcdctl.line()).encode().startswith(key_prefix + b"/")

@@ -1,25 +1,15 @@
-"""Sessions and the mutex: in the order of asking, and nothing left behind."""
+"""Sessions and mutexes."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from lock_support import Program
+from lock_support import Program, until_queued
 
 from etcd_channel import Channel, DuplicateLeaseError
 from etcd_lock import LockLostError, LockTimeoutError, Mutex, Session
 from etcd_testing import EtcdServer
-
-
-async def until_in_line(program: Program, prefix: bytes, count: int) -> None:
-    """Wait until so many contenders have a key."""
-    async with program.locks.session(10) as session:
-        watches = session.services.watches
-        async with watches.watch_prefix(prefix + b"/") as watch:
-            kv = program.kv
-            while (await kv.get_prefix(prefix + b"/", count_only=True)).count < count:
-                await asyncio.wait_for(watch.__anext__(), 30)
 
 
 async def test_a_mutex_has_etcds_own_key_layout(program: Program, key_prefix: bytes) -> None:
@@ -34,7 +24,9 @@ async def test_a_mutex_has_etcds_own_key_layout(program: Program, key_prefix: by
         assert await program.kv.get(expected) is None
 
 
-async def test_fifty_contenders_are_served_in_the_order_of_asking(own_server: EtcdServer) -> None:
+async def test_fifty_contenders_acquire_a_mutex_in_the_order_of_their_calls(
+    own_server: EtcdServer,
+) -> None:
     async with Channel(own_server.endpoint) as channel:
         program = Program(channel)
         served: list[int] = []
@@ -49,7 +41,7 @@ async def test_fifty_contenders_are_served_in_the_order_of_asking(own_server: Et
                 tasks = []
                 for number, session in enumerate(sessions):
                     tasks.append(asyncio.create_task(contend(number, session)))
-                    await until_in_line(program, b"mutex", number + 2)
+                    await until_queued(program, b"mutex/", number + 2)
             await asyncio.gather(*tasks)
             for session in sessions:
                 await session.close()
@@ -58,7 +50,7 @@ async def test_fifty_contenders_are_served_in_the_order_of_asking(own_server: Et
         assert not await program.kv.get_all()
 
 
-async def test_one_waiter_is_woken_at_a_time(own_server: EtcdServer) -> None:
+async def test_a_release_wakes_one_waiter(own_server: EtcdServer) -> None:
     async with Channel(own_server.endpoint) as channel:
         program = Program(channel)
         async with (
@@ -70,9 +62,9 @@ async def test_one_waiter_is_woken_at_a_time(own_server: EtcdServer) -> None:
             await holder.acquire()
             second, third = Mutex(b, b"mutex"), Mutex(c, b"mutex")
             tasks = [asyncio.create_task(second.acquire())]
-            await until_in_line(program, b"mutex", 2)
+            await until_queued(program, b"mutex/", 2)
             tasks.append(asyncio.create_task(third.acquire()))
-            await until_in_line(program, b"mutex", 3)
+            await until_queued(program, b"mutex/", 3)
             await holder.release()
             assert await tasks[0] is True
             assert not tasks[1].done()
@@ -82,7 +74,7 @@ async def test_one_waiter_is_woken_at_a_time(own_server: EtcdServer) -> None:
             await third.release()
 
 
-async def test_a_mutex_that_does_not_come_in_time_leaves_its_place(
+async def test_a_mutex_that_is_not_acquired_in_time_leaves_the_queue(
     program: Program, key_prefix: bytes
 ) -> None:
     async with program.locks.session(10) as a, program.locks.session(10) as b:
@@ -96,11 +88,11 @@ async def test_a_mutex_that_does_not_come_in_time_leaves_its_place(
         assert await Mutex(b, key_prefix).acquire(timeout=0) is True
 
 
-async def test_a_cancelled_waiter_leaves_its_place(program: Program, key_prefix: bytes) -> None:
+async def test_a_cancelled_waiter_leaves_the_queue(program: Program, key_prefix: bytes) -> None:
     async with program.locks.session(10) as a, program.locks.session(10) as b:
         async with Mutex(a, key_prefix):
             task = asyncio.create_task(Mutex(b, key_prefix).acquire())
-            await until_in_line(program, key_prefix, 2)
+            await until_queued(program, key_prefix + b"/", 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -123,7 +115,9 @@ async def test_a_cancelled_acquire_leaves_nothing_wherever_it_is_cancelled(
             assert await program.kv.get(mutex.key) is None
 
 
-async def test_tasks_of_one_session_take_turns(program: Program, key_prefix: bytes) -> None:
+async def test_tasks_of_one_session_acquire_a_mutex_one_at_a_time(
+    program: Program, key_prefix: bytes
+) -> None:
     inside = 0
 
     async def work(session: Session) -> None:
@@ -138,19 +132,38 @@ async def test_tasks_of_one_session_take_turns(program: Program, key_prefix: byt
         await asyncio.gather(*(work(session) for _ in range(10)))
 
 
-async def test_a_waiter_whose_session_ends_is_told(
+async def test_a_waiter_gets_an_error_when_its_session_ends(
     program: Program, other: Program, key_prefix: bytes
 ) -> None:
     async with program.locks.session(10) as a, program.locks.session(10) as b:
         async with Mutex(a, key_prefix):
             task = asyncio.create_task(Mutex(b, key_prefix).acquire())
-            await until_in_line(program, key_prefix, 2)
+            await until_queued(program, key_prefix + b"/", 2)
             await other.leases.revoke_lease(b.lease.id)
             with pytest.raises(LockLostError):
-                await asyncio.wait_for(task, 30)
+                await asyncio.wait_for(task, 60)
 
 
-async def test_a_waiter_whose_key_was_deleted_does_not_believe_it_holds(
+async def test_a_task_that_waits_for_another_of_its_session_gets_an_error_when_that_ends(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    async with program.locks.session(10) as session:
+        holder = Mutex(session, key_prefix)
+        await holder.acquire()
+        waiting = asyncio.create_task(Mutex(session, key_prefix).acquire())
+        cancelled = asyncio.create_task(Mutex(session, key_prefix).acquire())
+        late = asyncio.create_task(Mutex(session, key_prefix).acquire(timeout=0.01))
+        assert await late is False
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        assert cancelled.cancelled()
+        await other.leases.revoke_lease(session.lease.id)
+        with pytest.raises(LockLostError):
+            await asyncio.wait_for(waiting, 60)
+        assert await holder.release() is False
+
+
+async def test_a_waiter_whose_key_was_deleted_does_not_acquire_the_mutex(
     program: Program, key_prefix: bytes
 ) -> None:
     async with program.locks.session(10) as a, program.locks.session(10) as b:
@@ -158,14 +171,14 @@ async def test_a_waiter_whose_key_was_deleted_does_not_believe_it_holds(
         await holder.acquire()
         waiter = Mutex(b, key_prefix)
         task = asyncio.create_task(waiter.acquire())
-        await until_in_line(program, key_prefix, 2)
+        await until_queued(program, key_prefix + b"/", 2)
         await program.kv.delete(waiter.key)
         await holder.release()
         with pytest.raises(LockLostError):
-            await asyncio.wait_for(task, 30)
+            await asyncio.wait_for(task, 60)
 
 
-async def test_leaving_a_body_tells_that_the_mutex_was_lost(
+async def test_a_lost_mutex_is_raised_at_the_end_of_the_body(
     program: Program, key_prefix: bytes
 ) -> None:
     async with program.locks.session(10) as session:
@@ -187,7 +200,7 @@ async def test_ownership_guards_a_transaction(program: Program, key_prefix: byte
         assert not (await program.kv.transaction([guard])).succeeded
 
 
-async def test_a_session_of_a_given_id_refuses_one_in_use(program: Program) -> None:
+async def test_a_session_with_a_lease_id_in_use_is_refused(program: Program) -> None:
     async with program.locks.session(10) as session:
         with pytest.raises(DuplicateLeaseError):
             _ = await program.locks.session(10, lease_id=session.lease.id)
@@ -202,7 +215,7 @@ async def test_a_session_is_closed_twice_without_harm(program: Program) -> None:
     assert session.lease.id not in await program.leases.leases()
 
 
-async def test_what_is_wrong_with_a_session_or_a_name_is_said(
+async def test_wrong_arguments_of_a_session_and_a_mutex_are_named(
     program: Program, key_prefix: bytes
 ) -> None:
     with pytest.raises(ValueError, match="ttl must be at least 1"):

@@ -1,24 +1,27 @@
-"""The services that a lock is made of, on one channel."""
+"""The services that a lock uses, on one channel."""
 
 from __future__ import annotations
 
-from etcd_channel import Channel, Service
+from etcd_channel import ChannelLike
 from etcd_kv import KVClient
 from etcd_lease import LeaseClient
-from etcd_lock._turns import Turns
+from etcd_lock._local_lock import local_locks
 from etcd_watch import WatchClient
 
 __all__ = ["Services"]
 
 
 class Services:
-    """Keys, leases, watches and turns on the channel of `client`, whichever client that is."""
+    """Keys, leases, watches and local locks on a channel.
 
-    def __init__(self, client: Channel | Service) -> None:
-        channel = client.channel if isinstance(client, Service) else client
-        if not isinstance(channel, Channel):
-            raise TypeError(f"client must be a client or a Channel, not {type(client).__name__}")
+    Every release is awaited by `run_to_completion`, so that the channel is not closed before its
+    end.
+    """
+
+    def __init__(self, channel: ChannelLike) -> None:
         self.kv = KVClient(channel)
         self.leases = LeaseClient(channel)
         self.watches = WatchClient(channel)
-        self.turns = channel.shared(Turns)
+        self.local_locks = channel.shared(local_locks)
+        self.run_to_completion = channel.run_to_completion
+        self.observer = channel.observer

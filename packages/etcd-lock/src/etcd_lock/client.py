@@ -1,8 +1,12 @@
-"""Locks of all kinds, as methods of a client."""
+"""The client class: makes locks and sessions, and observes elections."""
 
 from __future__ import annotations
 
-from etcd_channel import Service
+from collections.abc import AsyncGenerator
+
+from etcd_channel import KeyValue, Service
+from etcd_kv import KVClient
+from etcd_lock._observing import election_prefix, first_key, observe_leaders
 from etcd_lock.lock import Lock
 from etcd_lock.session import Session
 
@@ -10,7 +14,7 @@ __all__ = ["LockClient"]
 
 
 class LockClient(Service):
-    """Makes locks, and sessions for mutexes and elections, on a channel."""
+    """Makes locks, and sessions for mutexes and elections, on a channel; observes elections."""
 
     def lock(
         self,
@@ -23,8 +27,10 @@ class LockClient(Service):
     ) -> Lock:
         """Make a lock on a key; nothing is sent before it is acquired.
 
-        `ttl` is the number of seconds after which a lock that nobody refreshes ends. The
-        rest is as in `Lock`.
+        `ttl` is the time to live of its lease in seconds: the lock ends if it is not refreshed for
+        so long. `keep_alive` refreshes it while it is held, `cancel_on_loss` cancels the body of
+        `async with` when it is lost, and `timeout` is the number of seconds to wait for it, None
+        without limit; see `Lock`.
         """
         return Lock(
             self,
@@ -35,6 +41,27 @@ class LockClient(Service):
             timeout=timeout,
         )
 
-    def session(self, ttl: int = 60, *, lease_id: int | None = None) -> Session:
-        """Make a session, for `Mutex` and `Election`; await it, or enter it, to open it."""
-        return Session(self, ttl, lease_id=lease_id)
+    def session(
+        self, ttl: int = 60, *, lease_id: int | None = None, cancel_on_loss: bool = False
+    ) -> Session:
+        """Make a session for `Mutex`, `Election` and the other classes that are held with one.
+
+        Await it, or enter it by `async with`, to open it. `ttl` is the time to live of its lease in
+        seconds, `lease_id` the id of the lease, None for one that the client chooses;
+        `cancel_on_loss` cancels the body of `async with` when the session is lost. See `Session`.
+        """
+        return Session(self, ttl, lease_id=lease_id, cancel_on_loss=cancel_on_loss)
+
+    async def election_leader(self, name: bytes) -> KeyValue | None:
+        """Return the key of the leader of an `Election`, with the last proclaimed value.
+
+        None if there is no leader. It needs no session.
+        """
+        return await first_key(KVClient(self.channel), election_prefix(name))
+
+    def observe_election(self, name: bytes) -> AsyncGenerator[KeyValue, None]:
+        """Iterate over the leader's key of an `Election`: as it is now, then at each change.
+
+        It needs no session; see `Election.observe`.
+        """
+        return observe_leaders(self.channel, election_prefix(name))

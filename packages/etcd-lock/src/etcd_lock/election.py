@@ -2,114 +2,144 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 
-from etcd_channel import KeyValue, RevisionCompactedError
-from etcd_channel.arguments import check_bytes
-from etcd_kv import Compare
-from etcd_lock._queue import Place
-from etcd_lock.errors import NotLeaderOfElectionError
-from etcd_lock.lock import check_wait
+from etcd_channel import KeyValue
+from etcd_channel.arguments import check_bytes, check_flag, check_wait
+from etcd_channel.tasks import finish
+from etcd_lease.blocks import Block
+from etcd_lock._entry_holder import EntryHolder
+from etcd_lock._hold import Hold, cancel_on_loss, leave
+from etcd_lock._metrics import wait_measured
+from etcd_lock._observing import election_prefix, observe_leaders
+from etcd_lock.errors import LockTimeoutError, NotLeaderOfElectionError
+from etcd_lock.queue_entry import QueueEntry
 from etcd_lock.session import Session
-from etcd_watch import EventKind
 
 __all__ = ["Election"]
 
+_log = logging.getLogger("etcd_lock")
 
-class Election:
-    """An election: of all candidates the first one leads, and says something as leader.
 
-    It takes part in Go's `concurrency.Election` and `etcdctl elect` of the same name.
-    `session` carries the candidacy: it ends with the session's lease. `name` is the prefix
-    of the keys. `leader` and `observe` need no candidacy.
+class Election(EntryHolder):
+    """An election: the oldest candidate leads, and its value is the proclamation.
+
+    It is compatible with Go's `concurrency.Election` and `etcdctl elect` of the same name. The
+    candidacy ends with the lease of `session`. `name` is the prefix of the keys, to which a slash
+    is added. `leader` and `observe` need no candidacy; `LockClient.election_leader` and
+    `LockClient.observe_election` do the same without a session.
+
+    `lead` is a block that is run while this session leads. Without it, no block raises the loss of
+    the lead: a leader awaits `lost`; after a loss `proclaim` raises `NotLeaderOfElectionError`, and
+    `resign` returns False.
+
+    Winning an election without other candidates takes one round trip, and so does resigning.
     """
 
     def __init__(self, session: Session, name: bytes) -> None:
-        self._place = Place(session, name)
-
-    @property
-    def key(self) -> bytes:
-        """The key of this session's candidacy."""
-        return self._place.key
-
-    @property
-    def fencing_token(self) -> int | None:
-        """The create revision of the key: rising from leader to leader; None if not elected."""
-        return self._place.revision
-
-    def ownership(self) -> Compare:
-        """Return the compare that holds while this session leads; for transactions of a
-        leader. `ValueError` when it was not elected."""
-        return self._place.ownership()
+        entry = QueueEntry(session, election_prefix(name))
+        super().__init__(entry, name, "the candidacy for")
 
     async def campaign(self, value: bytes, *, timeout: float | None = None) -> bool:
-        """Stand for election with `value`; say whether it was won within `timeout` seconds.
+        """Wait to be elected with `value`; return False if that took longer than `timeout` seconds.
 
-        None waits for as long as it takes, 0 does not wait. Without success, also by
-        cancellation, the candidacy is withdrawn. A leader that campaigns again proclaims
-        `value`. Raises `LockLostError` when the session ends meanwhile.
+        None sets no limit, 0 does not wait. If it returns False, raises or is cancelled, the
+        candidacy is withdrawn. A leader that campaigns again proclaims `value`. Raises
+        `LockLostError` if the session ends, or the key is deleted, while it waits.
         """
-        check_bytes("value", value)
-        wait = check_wait("timeout", timeout)
-        deadline = None if wait is None else asyncio.get_running_loop().time() + wait
-        return await self._place.take(value, deadline)
+        campaign = self._entry.acquire(value, timeout=timeout)
+        return await wait_measured(self._entry._services.observer, "Election.campaign", campaign)
+
+    def lead(
+        self, value: bytes, *, timeout: float | None = None, cancel_on_loss: bool = True
+    ) -> AbstractAsyncContextManager[Election]:
+        """Campaign with `value`, run the body while this session leads, and resign at the end.
+
+        Use it as `async with election.lead(b"node-1"):`. Entering it waits to be elected, for
+        `timeout` seconds at most, None without limit, and raises `LockTimeoutError` then; the body
+        never runs without the lead. The body is cancelled when the lead is lost, and
+        `LockLostError` is raised in place of the `CancelledError`. With `cancel_on_loss=False` it
+        is raised at the end of the block instead, unless the body was notified, as described for
+        `Lock`. Nothing is raised if the body itself resigns.
+        """
+        return _Lead(
+            self,
+            check_bytes("value", value),
+            check_wait("timeout", timeout),
+            check_flag("cancel_on_loss", cancel_on_loss),
+        )
 
     async def proclaim(self, value: bytes) -> None:
-        """Say something else as leader.
+        """Replace the leader's value.
 
-        Raises `NotLeaderOfElectionError` when this session does not lead, or not any more.
+        Raises `NotLeaderOfElectionError` if this session does not lead, or no longer leads.
+        A cancellation is raised once the outcome is known, so that this proclamation cannot
+        overwrite a later one.
         """
         check_bytes("value", value)
-        if self._place.revision is None:
+        if self.fencing_token is None:
             raise NotLeaderOfElectionError("this session was not elected")
-        kv = self._place.session.services.kv
-        put = kv.transactions.put(self.key, value, self._place.session.lease)
-        if not (await kv.transaction([self.ownership()], [put])).succeeded:
-            self._place.revision = None
-            raise NotLeaderOfElectionError("this session does not lead any more")
+        hold = self._entry._hold
+        try:
+            await finish(self._proclaim(value, hold))
+        except NotLeaderOfElectionError:
+            if hold is not None:
+                hold.notify()
+            raise
+
+    async def _proclaim(self, value: bytes, hold: Hold | None) -> None:
+        if not await self._entry.replace(value):
+            loss = None if hold is None else hold.error()
+            raise NotLeaderOfElectionError("this session no longer leads") from loss
 
     async def resign(self) -> bool:
-        """Stop leading; say whether this session still led. False if it was not elected."""
-        if self._place.revision is None:
+        """Stop leading; return whether this session still led. False if it was not elected.
+
+        A cancellation is raised after the candidacy was withdrawn. After a `ClientError` it may be
+        called again.
+        """
+        if self.fencing_token is None:
             return False
-        return await self._place.leave()
+        return await self._entry.leave()
 
     async def leader(self) -> KeyValue | None:
-        """Return the leader's key and what it said last; None if nobody leads."""
-        return await self._place.leader()
+        """Return the leader's key with the last proclaimed value; None if there is no leader."""
+        return await self._entry.first()
 
-    async def observe(self) -> AsyncIterator[KeyValue]:
-        """Iterate over what leaders say: the one there is, then each proclamation, and each
-        new leader.
+    def observe(self) -> AsyncGenerator[KeyValue, None]:
+        """Iterate over the leader's key: as it is now, then at each proclamation and new leader.
 
-        A leader that is followed before anybody could look may be passed over, as with
-        etcd's own; the last word is always told. Close the iterator to end it.
+        It survives breaks of the connection. A leader that is replaced before it was read may be
+        skipped, as in etcd's Go client; the newest value is always yielded. Close the iterator
+        (`aclose`, or `async with contextlib.aclosing(…)`) to end the watch.
         """
-        services = self._place.session.services
-        prefix = self._place.prefix
-        while True:
-            found = await services.kv.get_prefix(
-                prefix, sort_order="ascend", sort_target="create", limit=1
-            )
-            revision = found.header.revision
-            try:
-                if len(found):
-                    leader = found[0]
-                else:
-                    async with services.watches.watch_prefix(
-                        prefix, start_revision=revision + 1, kind=EventKind.PUT
-                    ) as watch:
-                        leader = (await watch.__anext__()).kv
-                    revision = leader.mod_revision
-                yield leader
-                async with services.watches.watch(leader.key, start_revision=revision + 1) as watch:
-                    async for event in watch:
-                        if event.kind is EventKind.DELETE:
-                            break
-                        yield event.kv
-            except RevisionCompactedError:
-                continue  # the watch fell behind history during a break: look again
+        return observe_leaders(self._entry.session.channel, self._entry.prefix)
 
-    def __repr__(self) -> str:
-        return f"Election(name={self._place.prefix[:-1]!r}, fencing_token={self.fencing_token})"
+
+class _Lead(AbstractAsyncContextManager["Election"]):
+    """One `async with election.lead(…)`."""
+
+    def __init__(
+        self, election: Election, value: bytes, timeout: float | None, cancel_on_loss: bool
+    ) -> None:
+        self._election = election
+        self._value = value
+        self._timeout = timeout
+        self._cancel_on_loss = cancel_on_loss
+        self._block = Block(election._entry.session.channel, _log)
+
+    async def __aenter__(self) -> Election:
+        election = self._election
+        if not await election.campaign(self._value, timeout=self._timeout):
+            raise LockTimeoutError(
+                f"could not win the election {election._name!r} within {self._timeout} s"
+            )
+        hold = election._entry._hold
+        if self._cancel_on_loss and hold is not None:
+            cancel_on_loss(self._block, hold)
+        return election
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        await leave(self._block, error, self._election._entry._hold, self._election.resign)

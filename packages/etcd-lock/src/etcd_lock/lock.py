@@ -1,61 +1,81 @@
-"""The documented lock: one key, held by who could create it."""
+"""The documented lock: one key, held by the client that created it."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 import uuid
-from collections.abc import Awaitable, Callable
-from types import TracebackType
 
-from etcd_channel import Channel, ClientError, RevisionCompactedError, Service
-from etcd_channel.arguments import check_flag, check_int, check_key, check_timeout
+from etcd_channel import ChannelLike, NonCopyable, Service, channel_of
+from etcd_channel.arguments import INT64_MIN, check_flag, check_int, check_key, check_wait
+from etcd_channel.deadline import Deadline
 from etcd_channel.errors import LeaseNotFoundError
-from etcd_kv import Compare, TransactionResult
+from etcd_channel.tasks import log_errors
+from etcd_kv import Compare
 from etcd_lease import Lease, LeaseRefresh
-from etcd_lock._cleanup import finish, quietly
-from etcd_lock._guarded_body import GuardedBody
+from etcd_lease.blocks import Block
+from etcd_lease.loss import loss_notices
+from etcd_lock._contention import Contention
+from etcd_lock._hold import Hold, LockLoss, cancel_on_loss, leave
+from etcd_lock._metrics import wait_measured
 from etcd_lock._services import Services
-from etcd_lock._waiting import until_one_is_done
-from etcd_lock.errors import LockLostError, LockTimeoutError
-from etcd_watch import EventKind, Watch
+from etcd_lock.default_timeout import DefaultTimeout, seconds_to_wait
+from etcd_lock.errors import LockTimeoutError
 
-__all__ = ["Lock", "check_wait"]
+__all__ = ["Lock"]
 
 _log = logging.getLogger("etcd_lock")
 
+_DEFAULT_TIMEOUT = DefaultTimeout("10", 10)
 
-class Lock:
-    """A lock on a key, which excludes all who lock the same key so, aetcd's lock included.
+# The share of its ttl that a lock has left, at least, when it is acquired after a wait; less if it
+# is kept alive, because it is renewed soon anyway.
+_MOST = 0.9
+_MOST_KEPT_ALIVE = 1 / 3
 
-    The key exists while the lock is held, with a lease of `ttl` seconds: if nobody
-    refreshes it, the lock ends with the lease. `keep_alive` refreshes it while the lock is
-    held. `client` is any client, or a channel.
 
-    As an async context manager the lock is acquired on entering, for which `timeout` is
-    the number of seconds, None for as long as it takes; else `LockTimeoutError` is raised:
-    the body never runs without the lock. `LockLostError` is raised on leaving if the lock
-    was not held to the end. With `cancel_on_loss` the body is cancelled when the lease is
-    lost, and `LockLostError` raised in place of that.
+class Lock(NonCopyable):
+    r"""A lock on a key, which excludes every other `Lock` on the key, and aetcd's lock.
 
-    No lock over a network excludes for sure: a holder that is stopped for longer than
-    `ttl` cannot know it before it goes on. What must not happen twice belongs in a
-    transaction that compares `ownership()`, or on a system that refuses a
-    `fencing_token` lower than one it has seen.
+    The key exists while the lock is held, with a lease of `ttl` seconds: the lock ends with the
+    lease if it is not refreshed. `keep_alive` refreshes it while the lock is held. `client` is any
+    client, or a channel.
 
-    Not reentrant: a second `acquire` on a lock that is held waits as that of any other
-    would, and leaves what is held alone.
+    `timeout` is the number of seconds to wait for the lock, on entering and in an `acquire`
+    without an argument; None sets no limit.
+
+    It is an async context manager: entering it acquires the lock or raises `LockTimeoutError`, so
+    the body never runs without the lock. The lock is lost when its lease is lost or its key is
+    deleted, but not when the body itself releases it or revokes its lease. Then `LockLostError` is
+    raised at the end of the block, unless the body was notified: any task has awaited `lost`, or a
+    method has raised an error for the loss. An error of the body is raised instead, with the loss
+    at the end of its chain of `__context__`s; a cancellation by anything else is raised unchanged.
+    With `cancel_on_loss` the body is cancelled when the lock is lost, even if a task awaits `lost`,
+    and `LockLostError` is raised in place of the `CancelledError`.
+
+    No lock over a network excludes with certainty: a holder that is stopped for longer than `ttl`
+    does not detect the loss until it resumes. Guard changes that must not happen twice by a
+    transaction that compares `ownership()`, or pass `fencing_token` to the system that is changed,
+    which must refuse a token lower than one it has seen.
+
+    Acquiring a free lock takes two round trips, one for its lease and one for its key; releasing
+    it takes two as well. Each client that waits for a held lock has a key of its own,
+    `<key>\0waiting/<lease id>`, until it has released the lock, so that a release wakes one of
+    them. If the user has no permission for these keys, acquiring takes a third round trip, the
+    clients wait without them, and a release wakes all.
+
+    It is not reentrant: a second `acquire` on a lock that is held waits like any other contender,
+    and does not change the lock that is held.
     """
 
     lease: Lease | None
-    """The lease of the lock that is held; None when none is."""
+    """The lease of the lock while it is held; else None."""
     fencing_token: int | None
-    """The revision at which the lock was acquired: higher than that of all holders before."""
+    """The revision at which the lock was acquired, higher than that of every earlier holder;
+    None while it is not held."""
 
     def __init__(
         self,
-        client: Channel | Service,
+        client: ChannelLike | Service,
         key: bytes,
         ttl: int,
         *,
@@ -63,79 +83,105 @@ class Lock:
         cancel_on_loss: bool = False,
         timeout: float | None = 10,
     ) -> None:
-        self._services = Services(client)
+        self._services = Services(channel_of(client))
         self.key = check_key("key", key)
-        self.ttl = check_int("ttl", ttl, minimum=1)
+        self.ttl = check_int("ttl", ttl, minimum=INT64_MIN)
         self.keep_alive = check_flag("keep_alive", keep_alive)
         self.cancel_on_loss = check_flag("cancel_on_loss", cancel_on_loss)
         self.timeout = check_wait("timeout", timeout)
         self.uuid = uuid.uuid4().bytes
-        """What the key holds while this lock is held."""
+        """The value of the key while this lock is held."""
         self.lease = None
         self.fencing_token = None
-        self._body: GuardedBody | None = None
+        self._hold: Hold | None = None
+        # Its key among those that wait, which it keeps while it holds the lock.
+        self._queue_key: bytes | None = None
+        self._block = Block(channel_of(client), _log)
 
     # Acquiring -------------------------------------------------------------------------
 
-    async def acquire(self, timeout: float | None = 10) -> bool:
-        """Acquire the lock; say whether that came about within `timeout` seconds.
+    async def acquire(self, timeout: float | None = _DEFAULT_TIMEOUT) -> bool:
+        """Acquire the lock; return False if another client held it for `timeout` seconds.
 
-        None waits for as long as it takes, 0 tries once. It is the time to wait while
-        another holds the lock; the calls to etcd take theirs beside it. Those who wait on one
-        channel get it in the order of asking, beside others as it comes. When the lock was
-        not acquired, whether for time, an error or cancellation, no key and no lease is left.
+        Without the argument, the `timeout` that the lock was made with applies, 10 s by default.
+        None sets no limit; 0 or less tries once. The calls to etcd have the channel's timeout,
+        which is not counted here. Tasks that share a channel acquire the lock in the order of
+        their calls. Those that wait on different channels mostly do too, but there is no guarantee:
+        whoever tries while the lock is free acquires it. If it returns False, raises a
+        `ClientError` or is cancelled, no key and no lease is left.
         """
-        wait = check_wait("timeout", timeout)
-        loop = asyncio.get_running_loop()
-        deadline = math.inf if wait is None else loop.time() + wait
-        contention = _Contention(self._services, self.key, self.uuid, self.ttl)
+        wait = seconds_to_wait(timeout, self.timeout)
+        return await wait_measured(self._services.observer, "Lock.acquire", self._acquire(wait))
+
+    async def _acquire(self, wait: float | None) -> bool:
+        deadline = Deadline.after(wait)
+        contention = Contention(self._services, self.key, self.uuid, self.ttl)
+
+        async def take(lease: Lease, token: int, waited: bool) -> bool:
+            return await self._take(lease, token, waited, contention.queue_key)
+
         if wait == 0:
-            return await contention.run(deadline, self._take)
-        turn = self._services.turns.at(self.key)
-        if not await turn.take(wait):
+            return await contention.run(deadline, take)
+        local = self._services.local_locks.at(self.key)
+        if not await local.acquire(wait):
             return False
         try:
-            return await contention.run(deadline, self._take)
+            return await contention.run(deadline, take)
         finally:
-            turn.give()
+            local.release()
 
-    async def _take(self, lease: Lease, token: int, waited: bool) -> bool:
-        """Take the lock that was won; False if its lease ended at that moment."""
+    async def _take(self, lease: Lease, token: int, waited: bool, queue_key: bytes | None) -> bool:
+        """Record that the lock was acquired; return False if its lease has ended already."""
         try:
+            least = _MOST_KEPT_ALIVE if self.keep_alive else _MOST
+            if waited and lease.remaining < least * lease.ttl:
+                # The lease was granted before the wait: restart its ttl.
+                await lease.refresh()
             if self.keep_alive:
                 await lease.keep_alive()
-            elif waited:
-                # The time that was spent waiting is not to be missing from the ttl.
-                await lease.refresh()
+            lease.check()  # the answer may have come after its ttl
         except LeaseNotFoundError:
             return False
-        self.lease, self.fencing_token = lease, token
+        self.lease, self.fencing_token, self._queue_key = lease, token, queue_key
+        self._hold = Hold(self._services, f"the lock {self.key!r}", self.key, token, lease)
         return True
 
     # Holding ---------------------------------------------------------------------------
 
     async def is_acquired(self) -> bool:
-        """Ask etcd whether this lock is held; False at once when its lease is known lost."""
+        """Ask etcd whether this lock is held; False without a call if its lease is known lost."""
         if self.lease is None or self.lease.is_lost:
             return False
         found = await self._services.kv.get(self.key)
         return found is not None and found.value == self.uuid
 
     async def refresh(self) -> LeaseRefresh:
-        """Begin the `ttl` of the lock anew.
+        """Renew the lock: its `ttl` starts again.
 
-        Raises `LeaseExpiredError` when the lock is gone, `ValueError` when it was never
-        acquired, or released.
+        Raises `LeaseExpiredError` if its lease is lost, `ValueError` if it is not acquired.
         """
         if self.lease is None:
             raise ValueError(f"the lock {self.key!r} is not acquired: there is no lease to refresh")
         return await self.lease.refresh()
 
-    def ownership(self) -> Compare:
-        """Return the compare that holds while this acquisition of the lock lasts.
+    @property
+    def lost(self) -> LockLoss:
+        """A coroutine that waits for the loss of the lock: `error = await lock.lost`.
 
-        Put it into the transactions that the lock is to protect: one that comes too late
-        changes nothing. `ValueError` when the lock is not acquired.
+        It returns, and does not raise, the `LockLostError` with the reason: the lease is lost, the
+        key was deleted, or the program released the lock. The key is watched meanwhile. Any number
+        of tasks may wait; cancelling one does not affect the lock. Once it has returned, the end of
+        the block does not raise the loss again. Raises `ValueError` if the lock is not acquired.
+        """
+        if self._hold is None:
+            raise ValueError(f"the lock {self.key!r} is not acquired")
+        return LockLoss(self._hold)
+
+    def ownership(self) -> Compare:
+        """Return a compare that succeeds until the lock is released or lost.
+
+        Add it to the transactions that the lock protects: one that arrives after the loss changes
+        nothing. Raises `ValueError` if the lock is not acquired.
         """
         if self.fencing_token is None:
             raise ValueError(f"the lock {self.key!r} is not acquired")
@@ -144,137 +190,53 @@ class Lock:
     # Releasing -------------------------------------------------------------------------
 
     async def release(self) -> bool:
-        """Release the lock; say whether it was still held.
+        """Release the lock; return whether it was still held. False if it was not acquired.
 
-        A lock that another holds by now is not touched. The lease is revoked, also when
-        the task is cancelled meanwhile.
+        If another client holds the lock by now, nothing changes. A cancellation is raised after the
+        lock was released and its lease was revoked. After a `ClientError` the lock counts as
+        released here; in etcd it ends with its lease at the latest.
         """
-        lease, self.lease = self.lease, None
-        if lease is None:
+        hold, self._hold = self._hold, None
+        if hold is None:
             return False
-        self.fencing_token = None
-        words = self._services.kv.transactions
+        self.lease = self.fencing_token = None
+        queue_key, self._queue_key = self._queue_key, None
+        held = await self._services.run_to_completion(self._release(hold, queue_key))
+        if not held:
+            hold.notify()
+        return held
+
+    async def _release(self, hold: Hold, queue_key: bytes | None) -> bool:
         try:
-            result = await self._services.kv.transaction(
-                [words.value(self.key) == self.uuid], [words.delete(self.key)]
-            )
+            return await hold.release(self._delete(queue_key))
         finally:
-            await finish(quietly(lease.revoke()))
+            await log_errors(hold.lease.revoke())
+
+    async def _delete(self, queue_key: bytes | None) -> bool:
+        txn = self._services.kv.transactions
+        # The deletion of its key among those that wait wakes the next one.
+        leaving = [] if queue_key is None else [txn.delete(queue_key)]
+        result = await self._services.kv.transaction(
+            [txn.value(self.key) == self.uuid], [txn.delete(self.key), *leaving], leaving
+        )
         return result.succeeded
 
     async def __aenter__(self) -> Lock:
-        if not await self.acquire(self.timeout):
-            raise LockTimeoutError(f"the lock {self.key!r} was not to be had in {self.timeout} s")
-        if self.cancel_on_loss and self.lease is not None:
-            self._body = GuardedBody(self.lease)
+        if not await self.acquire():
+            raise LockTimeoutError(
+                f"could not acquire the lock {self.key!r} within {self.timeout} s"
+            )
+        hold = self._hold
+        if self.cancel_on_loss and hold is not None:
+            cancel_on_loss(self._block, hold)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        body, self._body = self._body, None
-        cancelled_by_loss = body is not None and await body.leave()
-        try:
-            held = await self.release()
-        except ClientError as failure:
-            if error is None:
-                raise
-            # What ended the body matters more; the lock ends with its lease.
-            _log.warning("the lock %r could not be released: %s", self.key, failure)
-            held = True
-        if cancelled_by_loss and isinstance(error, asyncio.CancelledError):
-            raise LockLostError(f"the lock {self.key!r} was lost") from error
-        if error is None and not held:
-            raise LockLostError(f"the lock {self.key!r} was lost before its body ended")
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        hold = self._hold
+        if hold is not None and loss_notices(hold.lease).given:
+            # No other lock shares the lease, so a notice of its loss is one of the lock's.
+            hold.notify()
+        await leave(self._block, error, hold, self.release)
 
     def __repr__(self) -> str:
         return f"Lock(key={self.key!r}, ttl={self.ttl}, fencing_token={self.fencing_token})"
-
-
-class _Contention:
-    """One attempt to have a lock, from the first try to the last.
-
-    It owns a lease and a watch, and leaves neither behind unless the lock was won.
-    """
-
-    def __init__(self, services: Services, key: bytes, value: bytes, ttl: int) -> None:
-        self._services = services
-        self._key = key
-        self._value = value
-        self._ttl = ttl
-        self._lease: Lease | None = None
-        self._watch: Watch | None = None
-
-    async def run(
-        self, deadline: float, take: Callable[[Lease, int, bool], Awaitable[bool]]
-    ) -> bool:
-        """Try until `take` accepts the lock, or `deadline`, in the loop's time, is past."""
-        won = waited = False
-        try:
-            while not won:
-                answer = await self._try()
-                if answer is None:
-                    continue  # the lease ended while waiting: try with another
-                if answer.succeeded:
-                    assert self._lease is not None
-                    won = await take(self._lease, answer.header.revision, waited)
-                    if not won:
-                        self._lease = None
-                elif not await self._released(answer.header.revision, deadline):
-                    break
-                waited = True
-        finally:
-            if self._watch is not None:
-                # This does not wait for anything, so no cancellation can come between: what was
-                # won is handed over, what was not is given back.
-                await self._watch.cancel()
-            if self._lease is not None and not won:
-                await finish(quietly(self._lease.revoke()))
-        return won
-
-    async def _try(self) -> TransactionResult | None:
-        if self._lease is None:
-            self._lease = await self._services.leases.lease(self._ttl)
-        words = self._services.kv.transactions
-        try:
-            return await self._services.kv.transaction(
-                [words.create(self._key) == 0], [words.put(self._key, self._value, self._lease)]
-            )
-        except LeaseNotFoundError:
-            self._lease = None
-            return None
-
-    async def _released(self, seen: int, deadline: float) -> bool:
-        """Wait until the lock that was held at revision `seen` is released."""
-        remaining = deadline - asyncio.get_running_loop().time()
-        if remaining <= 0:
-            return False
-        deletion = asyncio.create_task(self._deletion_after(seen))
-        await until_one_is_done(deletion, timeout=None if math.isinf(remaining) else remaining)
-        if deletion.cancelled():
-            return False
-        try:
-            deletion.result()
-        except RevisionCompactedError:
-            # The watch fell behind history during a break: look at the key again.
-            self._watch = None
-        return True
-
-    async def _deletion_after(self, seen: int) -> None:
-        if self._watch is None:
-            self._watch = self._services.watches.watch(
-                self._key, start_revision=seen + 1, kind=EventKind.DELETE
-            )
-        async for event in self._watch:
-            if event.kv.mod_revision > seen:
-                return
-
-
-def check_wait(name: str, value: object) -> float | None:
-    """Return `value` if it is a time to wait: None for ever, or seconds from 0 on."""
-    if value is None or (value == 0 and isinstance(value, (int, float)) and value is not False):
-        return None if value is None else 0.0
-    return check_timeout(name, value)
