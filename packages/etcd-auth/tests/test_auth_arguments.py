@@ -1,4 +1,4 @@
-"""Bad input is refused by the argument's name, and nothing is sent."""
+"""Invalid arguments are refused by name, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from etcd_channel.rpc import Rpc
 
 READ = PermissionKind.READ
 
-# Arguments with which each method that takes any is called well.
+# Valid arguments for each method that takes any.
 GOOD: dict[str, dict[str, Any]] = {
     "user_add": {"user": "alice", "password": "secret"},
     "user_get": {"user": "alice"},
@@ -36,7 +36,7 @@ PERMISSIONS = ["role_grant_permission", "role_revoke_permission"]
 
 
 class Sent(Exception):
-    """A request would have gone to a server."""
+    """A request would have been sent."""
 
 
 class Unconnected(Channel):
@@ -50,7 +50,7 @@ async def call(method: str, **changed: Any) -> None:
     await bound(**{**GOOD[method], **changed})
 
 
-def test_every_method_that_takes_something_is_looked_at_here() -> None:
+def test_every_method_with_arguments_is_tested_here() -> None:
     taking = {
         name
         for name, method in inspect.getmembers(AuthClient, inspect.iscoroutinefunction)
@@ -66,18 +66,18 @@ async def test_good_arguments_are_sent(method: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "name"), NAMES)
-async def test_names_are_text_and_not_empty(method: str, name: str) -> None:
+async def test_names_are_non_empty_text(method: str, name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must not be empty$"):
         await call(method, **{name: ""})
     for value in (None, b"alice", 7):
         with pytest.raises(TypeError, match=f"^{name} must be a str, not {type(value).__name__}"):
             await call(method, **{name: value})
-    with pytest.raises(ValueError, match=f"^{name} must be text that UTF-8 can hold"):
+    with pytest.raises(ValueError, match=f"^{name} must be text that UTF-8 can encode"):
         await call(method, **{name: "\udc80"})
 
 
 @pytest.mark.parametrize("method", PASSWORDS)
-async def test_passwords_are_text_of_a_length_that_etcd_can_tell_apart(method: str) -> None:
+async def test_passwords_are_text_of_at_most_72_bytes(method: str) -> None:
     with pytest.raises(ValueError, match=r"^password must not be empty: "):
         await call(method, password="")
     with pytest.raises(TypeError, match=r"^password must be a str, not bytes$"):
@@ -105,7 +105,7 @@ async def test_only_a_new_user_can_be_without_a_password() -> None:
 
 
 @pytest.mark.parametrize("method", PERMISSIONS)
-async def test_keys_are_bytes_and_not_empty(method: str) -> None:
+async def test_keys_are_non_empty_bytes(method: str) -> None:
     with pytest.raises(ValueError, match=r"^key must not be empty$"):
         await call(method, key=b"")
     with pytest.raises(TypeError, match=r"^key must be bytes, not str: use key.encode\(\)"):
@@ -115,7 +115,7 @@ async def test_keys_are_bytes_and_not_empty(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", PERMISSIONS)
-async def test_a_range_that_holds_no_key_is_refused(method: str) -> None:
+async def test_an_empty_range_is_refused(method: str) -> None:
     with pytest.raises(ValueError, match=r"^range_end must not be below the range's start: b'a'"):
         await call(method, key=b"b", range_end=b"a")
     with pytest.raises(ValueError, match=r"^range_end must not be the key itself"):
@@ -129,17 +129,17 @@ async def test_a_range_that_holds_no_key_is_refused(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", PERMISSIONS)
-async def test_a_prefix_has_no_end_of_its_own(method: str) -> None:
-    with pytest.raises(ValueError, match=r"^range_end must be None where prefix=True"):
+async def test_a_prefix_with_a_range_end_is_refused(method: str) -> None:
+    with pytest.raises(ValueError, match=r"^range_end must be None with prefix=True"):
         await call(method, range_end=b"l", prefix=True)
-    with pytest.raises(TypeError, match=r"^prefix must be a bool, not str: 'yes'"):
+    with pytest.raises(TypeError, match=r"^prefix must be a bool, not str$"):
         await call(method, prefix="yes")
     with pytest.raises(Sent):
         await call(method, key=b"", prefix=True)
 
 
 @pytest.mark.parametrize("kind", ["READ", "read", 0, None])
-async def test_a_permission_is_of_a_kind(kind: object) -> None:
+async def test_the_kind_of_a_permission_is_checked(kind: object) -> None:
     with pytest.raises(
         TypeError, match=r"^kind must be a PermissionKind \(READ, WRITE, READWRITE\), not "
     ):

@@ -1,4 +1,4 @@
-"""A real server whose authentication is on: who may do what, and what a caller hears."""
+"""A real server with authentication: permissions, and the errors of refused calls."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def failure(call: Awaitable[object]) -> errors.ClientError:
     return raised.value
 
 
-async def test_the_status_is_for_root(
+async def test_the_status_needs_the_role_root(
     root: AuthClient, alice: AuthClient, server: EtcdServer
 ) -> None:
     if server.version.startswith("3.4."):
@@ -70,7 +70,7 @@ async def test_the_status_is_for_root(
         await alice.auth_status()
 
 
-async def test_a_user_reads_herself_and_her_roles_and_nothing_else(alice: AuthClient) -> None:
+async def test_a_user_can_read_only_their_own_user_and_roles(alice: AuthClient) -> None:
     assert await alice.user_get("alice") == User("alice", ["reader"])
     assert await alice.role_get("reader") == Role("reader", [Permission(READ, b"/app/", b"/app0")])
     for refused in (
@@ -86,16 +86,16 @@ async def test_a_user_reads_herself_and_her_roles_and_nothing_else(alice: AuthCl
             await refused
 
 
-async def test_who_gives_no_name_is_nobody(nobody: AuthClient) -> None:
+async def test_a_channel_without_a_user_name_is_refused(nobody: AuthClient) -> None:
     with pytest.raises(errors.EmptyUserNameError) as raised:
         await nobody.user_list()
     assert raised.value.definite
 
 
-async def test_a_user_without_a_password_is_refused_whatever_password_is_tried(
+async def test_a_user_without_a_password_is_refused_with_any_password(
     root: AuthClient, server: EtcdServer
 ) -> None:
-    """Not even one that was set later makes it a user with a password."""
+    """A password that is set later has no effect."""
     await root.user_add("certified")
     await root.user_change_password("certified", "secret")
     for password in ("", "secret"):
@@ -105,7 +105,7 @@ async def test_a_user_without_a_password_is_refused_whatever_password_is_tried(
         await refused.close()
 
 
-async def test_root_is_not_locked_out(root: AuthClient) -> None:
+async def test_root_cannot_be_deleted_or_lose_its_role(root: AuthClient) -> None:
     with pytest.raises(errors.InvalidAuthManagementError):
         await root.user_delete("root")
     with pytest.raises(errors.InvalidAuthManagementError):
@@ -124,7 +124,7 @@ async def test_enabling_twice_is_no_error(root: AuthClient) -> None:
     ("kind", "readable", "writable"),
     [(READ, True, False), (WRITE, False, True), (READWRITE, True, True)],
 )
-async def test_permissions_are_what_a_user_can_do(
+async def test_a_user_can_do_only_what_its_permissions_allow(
     root: AuthClient, server: EtcdServer, kind: PermissionKind, readable: bool, writable: bool
 ) -> None:
     name = kind.value.lower()
@@ -148,7 +148,9 @@ async def test_permissions_are_what_a_user_can_do(
     assert not await can("put", "/elsewhere", "value")
 
 
-async def test_a_revoked_role_is_gone_at_once(root: AuthClient, server: EtcdServer) -> None:
+async def test_a_revoked_role_has_no_effect_immediately(
+    root: AuthClient, server: EtcdServer
+) -> None:
     await root.user_add("temporary", "secret")
     await root.user_grant_role("temporary", "reader")
     await server.etcdctl("get", "/app/key", user="temporary:secret")
@@ -167,7 +169,9 @@ async def test_a_deleted_user_is_refused(root: AuthClient, server: EtcdServer) -
             await bob.user_get("bob")
 
 
-async def test_the_longest_password_is_a_password(root: AuthClient, server: EtcdServer) -> None:
+async def test_a_user_can_log_in_with_the_longest_password(
+    root: AuthClient, server: EtcdServer
+) -> None:
     await root.user_add("long", "ä" * 36)
     async with Channel(server.endpoint, username="long", password="ä" * 36) as channel:
         assert await AuthClient(channel).user_get("long") == User("long", [])

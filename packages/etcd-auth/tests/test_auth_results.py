@@ -9,7 +9,6 @@ import pytest
 import etcd_auth
 from etcd_auth import AuthStatus, Permission, PermissionKind, Role, User
 from etcd_auth.pb import auth_pb2 as pb
-from etcd_channel import Record
 
 READ = Permission(PermissionKind.READ, b"a", b"b")
 
@@ -44,7 +43,7 @@ READ = Permission(PermissionKind.READ, b"a", b"b")
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_results_are_values(value: Record, same: Record, other: Record, shown: str) -> None:
+def test_results_are_values(value: object, same: object, other: object, shown: str) -> None:
     assert value == same
     assert hash(value) == hash(same)
     assert value != other
@@ -53,15 +52,15 @@ def test_results_are_values(value: Record, same: Record, other: Record, shown: s
 
 
 @pytest.mark.parametrize("kind", PermissionKind)
-def test_every_kind_of_permission_is_etcds(kind: PermissionKind) -> None:
+def test_every_permission_kind_is_one_of_etcds(kind: PermissionKind) -> None:
     assert Permission.from_message(pb.Permission(permType=kind.value, key=b"k")).kind is kind
 
 
-def test_no_kind_of_permission_is_left_out() -> None:
+def test_every_permission_type_of_etcd_has_a_kind() -> None:
     assert [kind.value for kind in PermissionKind] == pb.Permission.Type.keys()
 
 
-def test_the_package_exports_what_it_has() -> None:
+def test_the_package_exports_its_public_names() -> None:
     assert sorted(etcd_auth.__all__) == [
         "AuthClient",
         "AuthStatus",

@@ -31,20 +31,20 @@ async def auth(server: EtcdServer) -> AsyncIterator[AuthClient]:
 
 @pytest.fixture
 def user() -> str:
-    """A name that no other test has."""
+    """A name that no other test uses."""
     return f"user-{next(_numbers)}"
 
 
 @pytest.fixture
 def role() -> str:
-    """A name that no other test has."""
+    """A name that no other test uses."""
     return f"role-{next(_numbers)}"
 
 
 # Users ------------------------------------------------------------------------------------
 
 
-async def test_a_user_is_made_read_listed_and_deleted(auth: AuthClient, user: str) -> None:
+async def test_a_user_is_added_read_listed_and_deleted(auth: AuthClient, user: str) -> None:
     header = await auth.user_add(user, "secret")
     assert isinstance(header, ResponseHeader)
     assert header.cluster_id
@@ -56,7 +56,7 @@ async def test_a_user_is_made_read_listed_and_deleted(auth: AuthClient, user: st
         await auth.user_get(user)
 
 
-async def test_users_are_listed_by_their_names(auth: AuthClient, user: str) -> None:
+async def test_users_are_listed_by_name(auth: AuthClient, user: str) -> None:
     for suffix in ("c", "a", "b"):
         await auth.user_add(user + suffix, "secret")
     users = [name for name in await auth.user_list() if name.startswith(user)]
@@ -73,7 +73,7 @@ async def test_a_name_may_be_any_text(auth: AuthClient, user: str, role: str, su
     assert role + suffix in await auth.role_list()
 
 
-async def test_a_user_is_made_once(auth: AuthClient, user: str) -> None:
+async def test_a_user_cannot_be_added_twice(auth: AuthClient, user: str) -> None:
     await auth.user_add(user, "secret")
     with pytest.raises(errors.UserExistsError) as raised:
         await auth.user_add(user, "other")
@@ -82,7 +82,7 @@ async def test_a_user_is_made_once(auth: AuthClient, user: str) -> None:
     assert "other" not in str(raised.value)
 
 
-async def test_a_user_without_a_password_is_made(auth: AuthClient, user: str) -> None:
+async def test_a_user_without_a_password_is_added(auth: AuthClient, user: str) -> None:
     await auth.user_add(user)
     assert await auth.user_get(user) == User(user, [])
 
@@ -97,7 +97,7 @@ async def test_a_user_without_a_password_is_made(auth: AuthClient, user: str) ->
         pytest.param(lambda auth, user: auth.user_revoke_role(user, "root"), id="user_revoke_role"),
     ],
 )
-async def test_an_unknown_user_is_an_error_of_its_own(
+async def test_an_unknown_user_raises_user_not_found(
     auth: AuthClient, user: str, call: Callable[[AuthClient, str], Awaitable[object]]
 ) -> None:
     with pytest.raises(errors.UserNotFoundError, match="user name not found"):
@@ -107,7 +107,7 @@ async def test_an_unknown_user_is_an_error_of_its_own(
 # Roles ------------------------------------------------------------------------------------
 
 
-async def test_a_role_is_made_read_listed_and_deleted(auth: AuthClient, role: str) -> None:
+async def test_a_role_is_added_read_listed_and_deleted(auth: AuthClient, role: str) -> None:
     await auth.role_add(role)
     assert await auth.role_get(role) == Role(role, [])
     assert role in await auth.role_list()
@@ -128,7 +128,7 @@ async def test_a_role_is_made_read_listed_and_deleted(auth: AuthClient, role: st
         pytest.param(lambda auth, role: auth.role_revoke_permission(role, b"k"), id="role_revoke"),
     ],
 )
-async def test_an_unknown_role_is_an_error_of_its_own(
+async def test_an_unknown_role_raises_role_not_found(
     auth: AuthClient, role: str, call: Callable[[AuthClient, str], Awaitable[object]]
 ) -> None:
     with pytest.raises(errors.RoleNotFoundError, match="role name not found"):
@@ -151,7 +151,7 @@ async def test_roles_are_granted_and_revoked(auth: AuthClient, user: str, role: 
         await auth.user_grant_role(user, role)
 
 
-async def test_a_deleted_role_is_taken_from_its_users(
+async def test_deleting_a_role_revokes_it_from_its_users(
     auth: AuthClient, user: str, role: str
 ) -> None:
     await auth.user_add(user, "secret")
@@ -161,9 +161,7 @@ async def test_a_deleted_role_is_taken_from_its_users(
     assert await auth.user_get(user) == User(user, [])
 
 
-async def test_the_role_root_is_granted_without_having_been_made(
-    auth: AuthClient, user: str
-) -> None:
+async def test_the_role_root_can_be_granted_without_adding_it(auth: AuthClient, user: str) -> None:
     await auth.user_add(user, "secret")
     await auth.user_grant_role(user, "root")
     assert await auth.user_get(user) == User(user, ["root"])
@@ -172,7 +170,7 @@ async def test_the_role_root_is_granted_without_having_been_made(
 # Permissions ------------------------------------------------------------------------------
 
 
-async def test_a_role_is_permitted_a_key_a_range_a_prefix_and_all(
+async def test_a_permission_is_granted_for_a_key_a_range_a_prefix_and_all_keys(
     auth: AuthClient, role: str
 ) -> None:
     await auth.role_add(role)
@@ -195,7 +193,7 @@ async def test_a_role_is_permitted_a_key_a_range_a_prefix_and_all(
     )
 
 
-async def test_etcdctl_sees_the_permissions_as_they_are_meant(
+async def test_etcdctl_shows_the_granted_permissions(
     auth: AuthClient, server: EtcdServer, role: str
 ) -> None:
     await auth.role_add(role)
@@ -209,7 +207,7 @@ async def test_etcdctl_sees_the_permissions_as_they_are_meant(
     assert "[last, <open ended>" in writable
 
 
-async def test_what_etcdctl_permits_is_read(
+async def test_permissions_granted_by_etcdctl_are_read(
     auth: AuthClient, server: EtcdServer, role: str
 ) -> None:
     await server.etcdctl("role", "add", role)
@@ -233,7 +231,7 @@ async def test_a_permission_is_replaced_by_one_for_the_same_keys(
     }
 
 
-async def test_a_permission_is_revoked_by_its_very_keys(auth: AuthClient, role: str) -> None:
+async def test_a_permission_is_revoked_by_exactly_its_keys(auth: AuthClient, role: str) -> None:
     await auth.role_add(role)
     await auth.role_grant_permission(role, READWRITE, b"key")
     await auth.role_grant_permission(role, READ, b"/app/", prefix=True)
@@ -279,7 +277,7 @@ async def test_authentication_is_not_enabled_without_root() -> None:
             await auth.user_list()
 
 
-async def test_disabling_what_is_disabled_is_no_error(auth: AuthClient) -> None:
+async def test_disabling_twice_is_no_error(auth: AuthClient) -> None:
     assert isinstance(await auth.auth_disable(), ResponseHeader)
 
 

@@ -1,10 +1,8 @@
-"""What the tests of members and maintenance share: clients of servers of their own."""
+"""Fixtures of the cluster tests: clients of separate servers."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,10 @@ from etcd_channel import Channel
 from etcd_cluster import ClusterClient, MaintenanceClient
 from etcd_testing import EtcdServer
 
-# For cluster_support, however the tests are collected.
-sys.path.insert(0, str(Path(__file__).parent))
-
 
 @pytest.fixture
 async def server() -> AsyncIterator[EtcdServer]:
-    """A server of the test's own: members and alarms are the whole server's."""
+    """A separate server, because members and alarms concern the whole server."""
     async with EtcdServer() as server:
         yield server
 
@@ -41,7 +36,7 @@ def maintenance(channel: Channel) -> MaintenanceClient:
 
 @pytest.fixture
 async def nobody() -> AsyncIterator[Channel]:
-    """A channel to a server that is not there: whatever is sent fails by another error."""
+    """A channel without a server: a call that is sent raises another error."""
     channel = Channel("127.0.0.1:1")
     yield channel
     await channel.close()

@@ -1,4 +1,4 @@
-"""Alarms: raised, listed, disarmed; by what they do to a real server."""
+"""Raising, listing and disarming alarms, and their effect on the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_an_alarm_for_all_stops_writes_until_it_is_disarmed(
     await server.etcdctl("put", "key", "value")
 
 
-async def test_alarms_are_listed_either_way(maintenance: MaintenanceClient) -> None:
+async def test_alarms_can_be_awaited_and_iterated(maintenance: MaintenanceClient) -> None:
     await maintenance.create_alarm()
     listing = maintenance.list_alarms()
     assert [alarm async for alarm in listing] == await listing == [Alarm(AlarmType.NOSPACE, 0)]
@@ -44,11 +44,11 @@ async def test_a_database_at_its_quota_raises_an_alarm_of_its_member() -> None:
             [alarm] = await member.active_alarms()
             assert alarm == Alarm(AlarmType.NOSPACE, member.id)
             assert any("NOSPACE" in error for error in (await maintenance.status()).errors)
-            # Documented: 0 is every member. To the server it is none of them.
+            # In the documented API 0 means every member; to the server it means none of them.
             assert await maintenance.disarm_alarm(0) == [alarm]
 
 
-async def test_an_alarm_of_a_member_is_its_own(
+async def test_an_alarm_of_a_member_is_disarmed_only_for_that_member(
     maintenance: MaintenanceClient, cluster: ClusterClient, member_id: int
 ) -> None:
     learner = await cluster.add_member(["http://127.0.0.1:1"], learner=True)
@@ -63,7 +63,7 @@ async def test_an_alarm_of_a_member_is_its_own(
     assert await maintenance.list_alarms() == [of_all]
 
 
-async def test_an_alarm_of_corruption_is_disarmed_only_by_its_name(
+async def test_a_corrupt_alarm_is_disarmed_only_by_its_type(
     maintenance: MaintenanceClient, server: EtcdServer, member_id: int
 ) -> None:
     [corrupt] = await maintenance.create_alarm(member_id, alarm_type="corrupt")
@@ -87,15 +87,15 @@ async def test_alarms_of_every_type_are_disarmed_together(maintenance: Maintenan
     assert await maintenance.disarm_alarm(alarm_type="none") == []
 
 
-async def test_an_alarm_is_raised_once(maintenance: MaintenanceClient) -> None:
+async def test_raising_an_alarm_twice_has_no_effect(maintenance: MaintenanceClient) -> None:
     assert await maintenance.create_alarm() == await maintenance.create_alarm()
     assert len(await maintenance.list_alarms()) == 1
 
 
-async def test_no_alarm_is_raised_for_a_member_that_there_is_not(
+async def test_no_alarm_is_raised_for_an_unknown_member(
     maintenance: MaintenanceClient,
 ) -> None:
-    """The server would take any number, and stop all writes for the sake of nobody."""
+    """The server would accept any id, and would stop all writes."""
     with pytest.raises(errors.MemberNotFoundError, match="no member of the cluster has the id 77"):
         await maintenance.create_alarm(77)
     assert await maintenance.list_alarms() == []

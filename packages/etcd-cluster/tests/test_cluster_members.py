@@ -1,4 +1,4 @@
-"""The members of a cluster: listed, added, promoted, changed, removed."""
+"""Listing, adding, promoting, changing and removing members."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from etcd_cluster import ClusterClient, MaintenanceClient, Member
 from etcd_testing import EtcdCluster, EtcdServer
 
 NOBODY = "http://127.0.0.1:1"
-"""A peer URL that no member will ever be reached at."""
+"""A peer URL without a member."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def learner(server: EtcdServer, cluster: ClusterClient) -> Member:
 # The list --------------------------------------------------------------------------------
 
 
-async def test_the_members_are_awaited(server: EtcdServer, cluster: ClusterClient) -> None:
+async def test_members_can_be_awaited(server: EtcdServer, cluster: ClusterClient) -> None:
     members = await cluster.members()
     assert isinstance(members, list)
     [member] = members
@@ -35,11 +35,11 @@ async def test_the_members_are_awaited(server: EtcdServer, cluster: ClusterClien
     assert not member.is_learner
 
 
-async def test_or_gone_through(cluster: ClusterClient) -> None:
+async def test_members_can_be_iterated(cluster: ClusterClient) -> None:
     assert [member async for member in cluster.members()] == await cluster.members()
 
 
-async def test_the_list_is_asked_for_anew_each_time(
+async def test_each_await_reads_the_members_again(
     cluster: ClusterClient, server: EtcdServer
 ) -> None:
     listing = cluster.members()
@@ -49,17 +49,17 @@ async def test_the_list_is_asked_for_anew_each_time(
     assert len([member async for member in listing]) == 2
 
 
-async def test_what_the_member_knows_is_listed_without_a_majority(channel: Channel) -> None:
+async def test_a_serializable_member_list_needs_no_majority(channel: Channel) -> None:
     cluster = ClusterClient(channel)
     await cluster.add_member([NOBODY])
-    # The majority of two is two, and there is one.
+    # The majority of two members is two, and only one is running.
     known = await cluster.members(linearizable=False)
     assert [member.name for member in known if member.name] == ["etcd"]
     assert len(known) == 2
 
 
-async def test_a_member_is_asked_for_its_list(server: EtcdServer) -> None:
-    channel = Channel("127.0.0.1:1", connect_timeout=0.2)
+async def test_a_member_can_be_addressed_for_its_list(server: EtcdServer) -> None:
+    channel = Channel("127.0.0.1:1", connect_timeout=3)
     members = await ClusterClient(channel).members(endpoint=server.endpoint)
     assert [member.name for member in members] == ["etcd"]
     with pytest.raises(errors.ConnectionFailedError):
@@ -78,13 +78,13 @@ async def test_a_learner_is_added(cluster: ClusterClient) -> None:
     assert learner in await cluster.members()
 
 
-async def test_a_member_with_a_vote_is_added(cluster: ClusterClient) -> None:
+async def test_a_voting_member_is_added(cluster: ClusterClient) -> None:
     member = await cluster.add_member([NOBODY, "http://127.0.0.1:2"])
     assert not member.is_learner
     assert sorted(member.peer_urls) == [NOBODY, "http://127.0.0.1:2"]
 
 
-async def test_a_peer_url_that_a_member_has_is_not_added(
+async def test_a_peer_url_in_use_cannot_be_added(
     server: EtcdServer, cluster: ClusterClient
 ) -> None:
     with pytest.raises(errors.PeerURLExistsError) as caught:
@@ -93,7 +93,7 @@ async def test_a_peer_url_that_a_member_has_is_not_added(
     assert len(await cluster.members()) == 1
 
 
-async def test_a_second_learner_is_not_added(cluster: ClusterClient, learner: Member) -> None:
+async def test_a_second_learner_cannot_be_added(cluster: ClusterClient, learner: Member) -> None:
     with pytest.raises(errors.TooManyLearnersError):
         await cluster.add_member(["http://127.0.0.1:2"], learner=True)
 
@@ -101,7 +101,7 @@ async def test_a_second_learner_is_not_added(cluster: ClusterClient, learner: Me
 # Promoting -------------------------------------------------------------------------------
 
 
-async def test_a_learner_that_never_ran_is_not_promoted(
+async def test_a_learner_that_was_never_started_cannot_be_promoted(
     cluster: ClusterClient, learner: Member
 ) -> None:
     with pytest.raises(errors.LearnerNotReadyError):
@@ -109,7 +109,7 @@ async def test_a_learner_that_never_ran_is_not_promoted(
     assert learner.is_learner
 
 
-async def test_a_member_with_a_vote_is_not_promoted(cluster: ClusterClient) -> None:
+async def test_a_voting_member_cannot_be_promoted(cluster: ClusterClient) -> None:
     [member] = await cluster.members()
     with pytest.raises(errors.MemberNotLearnerError):
         await member.promote()
@@ -121,7 +121,7 @@ async def test_a_learner_is_promoted_when_it_has_caught_up() -> None:
         new = servers.new_member()
         learner = await cluster.add_member([new.peer_url], learner=True)
         await new.start(wait=False)
-        await asyncio.wait_for(_promoted(learner), 30)
+        await asyncio.wait_for(_promoted(learner), 60)
         assert not learner.is_learner
         await new.wait_healthy()
         [member] = [each for each in await cluster.members() if each.id == learner.id]
@@ -159,7 +159,7 @@ async def test_the_peer_urls_of_a_member_are_changed(
     assert [member] == await cluster.members()
 
 
-async def test_a_peer_url_that_another_member_has_is_not_taken(
+async def test_a_member_cannot_be_given_a_peer_url_in_use(
     server: EtcdServer, cluster: ClusterClient, learner: Member
 ) -> None:
     with pytest.raises(errors.PeerURLExistsError):
@@ -182,7 +182,7 @@ async def test_a_member_removes_itself_from_the_cluster(
         await learner.remove()
 
 
-async def test_an_id_that_no_member_has_is_found_by_no_call(cluster: ClusterClient) -> None:
+async def test_calls_with_an_unknown_id_raise_member_not_found(cluster: ClusterClient) -> None:
     for call in (
         cluster.remove_member(1),
         cluster.update_member(1, [NOBODY]),
@@ -193,8 +193,8 @@ async def test_an_id_that_no_member_has_is_found_by_no_call(cluster: ClusterClie
         assert caught.value.definite
 
 
-async def test_the_last_of_a_majority_is_not_removed(cluster: ClusterClient) -> None:
-    """Two members, of which one was never started: the other is all that there is."""
+async def test_the_last_member_of_a_majority_cannot_be_removed(cluster: ClusterClient) -> None:
+    """Of two members, one was never started."""
     [running] = await cluster.members()
     await cluster.add_member([NOBODY])
     with pytest.raises(errors.NotEnoughStartedMembersError) as caught:
@@ -207,12 +207,12 @@ async def test_the_last_of_a_majority_is_not_removed(cluster: ClusterClient) -> 
 
 @pytest.fixture
 async def three() -> AsyncIterator[EtcdCluster]:
-    # A cluster that takes changes at once, not only after five seconds of health.
+    # This cluster accepts changes at once, not only after five seconds.
     async with EtcdCluster(3, args=["--strict-reconfig-check=false"]) as servers:
         yield servers
 
 
-async def test_the_endpoints_are_those_of_the_members(three: EtcdCluster) -> None:
+async def test_sync_endpoints_sets_the_client_urls_of_the_members(three: EtcdCluster) -> None:
     async with Channel(three[0].endpoint) as channel:
         cluster = ClusterClient(channel)
         endpoints = await cluster.sync_endpoints()
@@ -222,13 +222,13 @@ async def test_the_endpoints_are_those_of_the_members(three: EtcdCluster) -> Non
         assert len(await cluster.members()) == 3, "another member answers"
 
 
-async def test_a_member_that_went_is_no_endpoint_any_more(three: EtcdCluster) -> None:
-    # Not the leader: a write that comes before the next one is elected may go down with it.
+async def test_a_removed_member_is_no_longer_an_endpoint(three: EtcdCluster) -> None:
+    # Not the leader: a write before the election of the next leader could fail.
     leader = await three.leader()
     gone = next(member for member in three.members if member is not leader)
     left = [member.endpoint for member in three.members if member is not gone]
     async with Channel(left) as channel:
-        # Not by the member itself, which stops when it is removed and may not get to answer.
+        # Not by the member itself, which stops when it is removed and may not answer.
         [member] = [
             each for each in await ClusterClient(channel).members() if each.name == gone.name
         ]
@@ -242,7 +242,7 @@ async def test_a_member_that_went_is_no_endpoint_any_more(three: EtcdCluster) ->
         assert len(await cluster.sync_endpoints()) == 2, "a learner serves no calls"
 
 
-async def test_members_that_advertise_no_address_leave_the_endpoints_alone() -> None:
+async def test_sync_endpoints_changes_nothing_if_no_member_advertises_a_url() -> None:
     async with (
         EtcdServer(args=["--advertise-client-urls=unix://localhost:1"]) as server,
         Channel(server.endpoint) as channel,

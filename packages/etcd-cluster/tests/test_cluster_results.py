@@ -1,4 +1,4 @@
-"""What is returned: how it is made of messages, compared and printed."""
+"""The results: constructors, conversion from messages, comparison and repr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from etcd_channel import Channel, errors
+from etcd_channel import Channel, ResponseHeader, errors
 from etcd_cluster import (
     Alarm,
     AlarmType,
@@ -55,7 +55,7 @@ def test_the_documented_constructors() -> None:
     assert status == Status(version="3.5.1", db_size=100, leader=made, raft_index=9, raft_term=2)
 
 
-def test_the_endpoints_of_a_member_are_the_client_urls_that_a_channel_takes() -> None:
+def test_the_endpoints_of_a_member_are_the_client_urls_that_a_channel_accepts() -> None:
     urls = ["unix://localhost:sock", "https://a:2379", "http://[::1]:2379"]
     made = Member(7, "m7", [], urls, CLIENT)
     assert made.endpoints == urls[1:]
@@ -63,7 +63,7 @@ def test_the_endpoints_of_a_member_are_the_client_urls_that_a_channel_takes() ->
     assert Member(7, "", [], [], CLIENT).endpoint is None
 
 
-def test_members_can_be_told_apart_and_put_in_sets() -> None:
+def test_members_are_compared_by_value_and_hashable() -> None:
     assert member() != member(name="other")
     assert member() != member(isLearner=True)
     assert len({member(), member(), member(ID=8)}) == 2
@@ -88,7 +88,7 @@ def test_alarm_types_are_numbers_with_names() -> None:
         AlarmType("9")  # type: ignore[arg-type]  # on purpose
 
 
-def test_a_status_of_an_older_server_has_none_of_the_later_fields() -> None:
+def test_a_status_of_an_older_server_has_none_for_later_fields() -> None:
     message = maintenance_pb2.StatusResponse(
         version="3.4.23",
         dbSize=8,
@@ -105,12 +105,12 @@ def test_a_status_of_an_older_server_has_none_of_the_later_fields() -> None:
     assert status.leader_id == 7
     assert status.header.member_id == 8
     assert (status.raft_index, status.raft_applied_index) == (5, 4)
-    assert status.errors == ["etcdserver: no leader", "memberID:7 alarm:NOSPACE"]
+    assert status.errors == ("etcdserver: no leader", "memberID:7 alarm:NOSPACE")
     assert (status.storage_version, status.db_size_quota, status.downgrade) == (None, None, None)
     assert Status.of(message, []).leader is None
 
 
-def test_a_status_of_a_newer_server_has_them() -> None:
+def test_a_status_of_a_newer_server_has_all_fields() -> None:
     message = maintenance_pb2.StatusResponse(
         version="3.6.1",
         storageVersion="3.6.0",
@@ -125,11 +125,23 @@ def test_a_status_of_a_newer_server_has_them() -> None:
     assert status.downgrade == DowngradeInfo(True, "3.5.0")
 
 
-def test_a_hash_says_its_revision_where_the_server_does() -> None:
+def test_a_hash_has_its_revision_if_the_server_returns_it() -> None:
     message = maintenance_pb2.HashKVResponse(hash=5, compact_revision=-1)
-    assert HashKV(message).hash_revision is None
+    assert HashKV.from_message(message).hash_revision is None
     message.hash_revision = 8
-    assert HashKV(message).hash_revision == 8
+    assert HashKV.from_message(message).hash_revision == 8
+
+
+def test_a_constructed_result_equals_a_received_one() -> None:
+    message = maintenance_pb2.HashKVResponse(hash=5, compact_revision=-1)
+    message.header.revision = 9
+    made = HashKV(ResponseHeader(revision=9), 5, -1, None)
+    assert made == HashKV.from_message(message)
+    assert repr(made) == repr(HashKV.from_message(message))
+    status = maintenance_pb2.StatusResponse(version="3.5.1", dbSize=100, leader=7)
+    status.header.member_id = 7
+    by_hand = Status("3.5.1", 100, member(), 0, 0, header=ResponseHeader(member_id=7), leader_id=7)
+    assert by_hand == Status.of(status, [member()])
 
 
 def test_a_member_is_healthy_if_it_answers_and_knows_a_leader() -> None:
@@ -146,7 +158,7 @@ def test_results_survive_a_copy() -> None:
         Snapshot(512 + 32, "ab" * 32, "3.6.1"),
         DowngradeInfo(True, "3.5.0"),
         Status("3.5.1", 1, None, 1, 1),
-        HashKV(maintenance_pb2.HashKVResponse(hash=5)),
+        HashKV.from_message(maintenance_pb2.HashKVResponse(hash=5)),
         Defragmentation(member(), "a:2379", 0.5, 8, 4),
     ):
         assert copy.copy(result) == result
@@ -154,5 +166,5 @@ def test_results_survive_a_copy() -> None:
         assert pickle.loads(pickle.dumps(result)) == result
 
 
-def test_a_damaged_snapshot_is_lost_data() -> None:
+def test_a_damaged_snapshot_is_a_data_loss_error() -> None:
     assert issubclass(SnapshotDamagedError, errors.DataLossError)

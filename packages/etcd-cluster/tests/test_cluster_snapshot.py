@@ -1,4 +1,4 @@
-"""Snapshots of a real server: where they can be written, and what etcd's own tool makes of them."""
+"""Snapshots of a real server: destinations, and verification by etcd's snapshot tool."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_whole(data: bytes) -> bool:
 # A path ----------------------------------------------------------------------------------
 
 
-async def test_a_snapshot_under_a_path_is_whole(
+async def test_a_snapshot_is_written_to_a_path(
     server: EtcdServer, maintenance: MaintenanceClient, tmp_path: Path
 ) -> None:
     await fill(server, 3)
@@ -44,7 +44,7 @@ async def test_a_snapshot_under_a_path_is_whole(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600, "it holds all that etcd does"
 
 
-async def test_etcd_accepts_and_restores_it_with_the_keys_there(
+async def test_etcd_restores_a_snapshot_with_all_keys(
     server: EtcdServer, maintenance: MaintenanceClient, tmp_path: Path
 ) -> None:
     await server.etcdctl("put", "key", "first")
@@ -55,21 +55,16 @@ async def test_etcd_accepts_and_restores_it_with_the_keys_there(
     assert '"Revision" : 3' in report
 
     restored = EtcdServer(name="restored", data_dir=tmp_path / "data")
-    await snapshot_tool(
-        "restore",
-        tmp_path / "etcd.db",
-        f"--data-dir={tmp_path / 'data'}",
-        f"--name={restored.name}",
-        f"--initial-cluster={restored.name}={restored.peer_url}",
-        f"--initial-advertise-peer-urls={restored.peer_url}",
-    )
-    async with restored:
+    try:
+        await restored.restore(tmp_path / "etcd.db")
         assert (await restored.etcdctl("get", "key", "--print-value-only")).strip() == "second"
         old = await restored.etcdctl("get", "key", "--print-value-only", "--rev=2")
         assert old.strip() == "first"
+    finally:
+        await restored.close()
 
 
-async def test_what_was_there_is_replaced_at_the_end(
+async def test_an_existing_file_is_replaced_at_the_end(
     maintenance: MaintenanceClient, tmp_path: Path
 ) -> None:
     path = tmp_path / "etcd.db"
@@ -90,7 +85,7 @@ async def test_a_link_is_followed(maintenance: MaintenanceClient, tmp_path: Path
     assert is_whole(latest.read_bytes())
 
 
-async def test_progress_tells_the_bytes_so_far_and_of_how_many(
+async def test_progress_gets_the_bytes_so_far_and_the_total(
     server: EtcdServer, maintenance: MaintenanceClient, tmp_path: Path
 ) -> None:
     await fill(server, 2)
@@ -107,7 +102,9 @@ async def test_progress_tells_the_bytes_so_far_and_of_how_many(
 # File objects ----------------------------------------------------------------------------
 
 
-async def test_an_open_file(maintenance: MaintenanceClient, tmp_path: Path) -> None:
+async def test_a_snapshot_is_written_to_an_open_file(
+    maintenance: MaintenanceClient, tmp_path: Path
+) -> None:
     with open(tmp_path / "etcd.db", "wb") as file:  # noqa: ASYNC230  # it is the caller's
         taken = await maintenance.snapshot(file)
         data = (tmp_path / "etcd.db").read_bytes()
@@ -116,7 +113,7 @@ async def test_an_open_file(maintenance: MaintenanceClient, tmp_path: Path) -> N
         assert not file.closed
 
 
-async def test_bytes_in_memory(maintenance: MaintenanceClient) -> None:
+async def test_a_snapshot_is_written_to_memory(maintenance: MaintenanceClient) -> None:
     buffer = io.BytesIO(b"before ")
     buffer.seek(7)
     await maintenance.snapshot(file_obj=buffer)
@@ -124,7 +121,9 @@ async def test_bytes_in_memory(maintenance: MaintenanceClient) -> None:
     assert is_whole(buffer.getvalue()[7:])
 
 
-async def test_a_temporary_file_with_a_name(maintenance: MaintenanceClient) -> None:
+async def test_a_snapshot_is_written_to_a_named_temporary_file(
+    maintenance: MaintenanceClient,
+) -> None:
     with tempfile.NamedTemporaryFile() as file:
         await maintenance.snapshot(file)
         file.seek(0)
@@ -132,7 +131,7 @@ async def test_a_temporary_file_with_a_name(maintenance: MaintenanceClient) -> N
 
 
 class Raw(io.RawIOBase):
-    """A file that takes a thousand bytes at most, as a pipe or a socket may."""
+    """A file that writes at most a thousand bytes at a time, like a pipe or a socket."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -147,7 +146,7 @@ class Raw(io.RawIOBase):
         return min(len(piece), 1000)
 
 
-async def test_a_file_that_writes_less_than_it_is_given(maintenance: MaintenanceClient) -> None:
+async def test_partial_writes_are_continued(maintenance: MaintenanceClient) -> None:
     file = Raw()
     await maintenance.snapshot(file)
     assert is_whole(bytes(file.data))
@@ -166,14 +165,14 @@ class Awaited:
 
 
 class Promised(Awaited):
-    """One whose `write` is a plain method that returns something to await."""
+    """A file object whose `write` is a plain method that returns an awaitable."""
 
     def write(self, piece: bytes) -> asyncio.Future[int]:  # type: ignore[override]  # as said
         return asyncio.ensure_future(super().write(piece))
 
 
 class Plain:
-    """One that says nothing of how much it wrote, and belongs to the event loop."""
+    """A file object that does not return a size, and belongs to the event loop."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -203,7 +202,7 @@ async def test_an_object_with_a_method_write(
 
 
 class Slow(Raw):
-    """A file on a disk that does not go on before the event loop has."""
+    """A file on a slow disk, which waits for the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -217,7 +216,7 @@ class Slow(Raw):
         return len(piece)
 
 
-async def test_a_slow_disk_does_not_hold_the_event_loop_up(
+async def test_a_slow_disk_does_not_block_the_event_loop(
     maintenance: MaintenanceClient,
 ) -> None:
     file = Slow(asyncio.get_running_loop())

@@ -1,4 +1,4 @@
-"""A snapshot is followed to the checksum at its end, however it is cut into messages."""
+"""The verification of a snapshot, for any division into messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHOLE = DATABASE + hashlib.sha256(DATABASE).digest()
 
 
 def follow(data: bytes, cuts: list[int], announced: int = len(DATABASE)) -> SnapshotCheck:
-    """Follow a snapshot that is cut at these places, and as every server does at its checksum."""
+    """Verify a snapshot that is divided at these positions, and before its checksum."""
     check = SnapshotCheck()
     places = [0, *sorted({*cuts, min(announced, len(data))}), len(data)]
     passed = b""
@@ -30,50 +30,50 @@ def follow(data: bytes, cuts: list[int], announced: int = len(DATABASE)) -> Snap
 
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
-def test_a_whole_snapshot_is_one_however_it_is_cut(cuts: list[int]) -> None:
+def test_a_complete_snapshot_is_valid_for_any_division(cuts: list[int]) -> None:
     taken = follow(WHOLE, cuts).finish()
     assert taken == Snapshot(len(WHOLE), WHOLE[-32:].hex())
 
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=4), st.integers(0, len(WHOLE) * 8 - 1))
-def test_no_bit_of_it_can_change(cuts: list[int], bit: int) -> None:
+def test_a_changed_bit_is_detected(cuts: list[int], bit: int) -> None:
     data = bytearray(WHOLE)
     data[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(SnapshotDamagedError, match="was damaged on its way"):
+    with pytest.raises(SnapshotDamagedError, match="was damaged in transit"):
         follow(bytes(data), cuts).finish()
 
 
 @given(st.integers(0, len(WHOLE) - 1))
-def test_none_of_its_end_can_be_missing(size: int) -> None:
-    with pytest.raises(SnapshotDamagedError, match=f"{size} of {len(WHOLE)} bytes came"):
+def test_a_missing_end_is_detected(size: int) -> None:
+    with pytest.raises(SnapshotDamagedError, match=f"{size} of {len(WHOLE)} bytes were received"):
         follow(WHOLE[:size], [size // 2]).finish()
 
 
-def test_nothing_at_all_is_no_snapshot() -> None:
+def test_an_empty_snapshot_is_refused() -> None:
     with pytest.raises(SnapshotDamagedError, match="0 of 0 bytes"):
         SnapshotCheck().finish()
 
 
-def test_nothing_follows_the_checksum() -> None:
-    with pytest.raises(SnapshotDamagedError, match="was damaged on its way"):
+def test_bytes_after_the_checksum_are_refused() -> None:
+    with pytest.raises(SnapshotDamagedError, match="was damaged in transit"):
         follow(WHOLE + b"\0", [1000]).finish()
 
 
-def test_what_has_no_whole_pages_is_no_database() -> None:
+def test_a_database_without_whole_pages_is_refused() -> None:
     data = DATABASE[:-1]
     data += hashlib.sha256(data).digest()
-    with pytest.raises(SnapshotDamagedError, match="no database with a checksum"):
+    with pytest.raises(SnapshotDamagedError, match="not whole pages and a checksum"):
         follow(data, [], announced=len(DATABASE) - 1).finish()
 
 
-def test_the_progress_counts_the_checksum_too() -> None:
+def test_the_progress_includes_the_checksum() -> None:
     check = follow(WHOLE[:500], [100])
     assert (check.done, check.total) == (500, len(WHOLE))
     check = follow(WHOLE, [100])
     assert (check.done, check.total) == (len(WHOLE), len(WHOLE))
 
 
-def test_the_version_is_told_where_the_server_tells_it() -> None:
+def test_a_snapshot_has_the_version_if_the_server_returns_it() -> None:
     check = SnapshotCheck()
     check.add(pb.SnapshotResponse(blob=WHOLE[:1024], version="3.6.1"))
     check.add(pb.SnapshotResponse(blob=WHOLE[1024:]))

@@ -1,4 +1,4 @@
-"""A snapshot that fails: it says so, and leaves no half file."""
+"""Failed snapshots raise an error and leave no partial file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_support import HANG, Played, fill
+from cluster_support import HANG, fill
 
 from etcd_channel import Channel, ConnectionFailedError, errors
 from etcd_cluster import MaintenanceClient, SnapshotDamagedError
 from etcd_cluster.pb import maintenance_pb2 as pb
 from etcd_cluster.rpcs import SNAPSHOT
 from etcd_testing import EtcdServer, FaultProxy
+from etcd_testing.played import PlayedEtcd
 
 OLD = b"yesterday's"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a snapshot of yesterday is."""
+    """The path of an earlier snapshot."""
     path = tmp_path / "snapshots" / "etcd.db"
     path.parent.mkdir()
     path.write_bytes(OLD)
@@ -40,18 +41,18 @@ def is_as_it_was(path: Path) -> bool:
     return os.listdir(path.parent) == [path.name] and path.read_bytes() == OLD and not threads
 
 
-# The place -------------------------------------------------------------------------------
+# The destination -------------------------------------------------------------------------
 
 
-async def test_a_folder_that_does_not_exist(nobody: Channel, tmp_path: Path) -> None:
-    """It is found out before anybody is asked, or here another error would be raised."""
+async def test_a_missing_folder_is_refused(nobody: Channel, tmp_path: Path) -> None:
+    """It is checked before anything is sent; a call would raise another error here."""
     path = tmp_path / "nowhere" / "etcd.db"
     with pytest.raises(FileNotFoundError) as caught:
         await MaintenanceClient(nobody).snapshot(path)
     assert caught.value.filename == str(path)
 
 
-async def test_a_folder_in_place_of_a_file(nobody: Channel, tmp_path: Path) -> None:
+async def test_a_folder_instead_of_a_file_is_refused(nobody: Channel, tmp_path: Path) -> None:
     for folder in (tmp_path, f"{tmp_path}/", tmp_path / "..", "/", "."):
         with pytest.raises(IsADirectoryError):
             await MaintenanceClient(nobody).snapshot(folder)
@@ -70,7 +71,7 @@ async def test_a_device_is_not_replaced_by_a_file(nobody: Channel, tmp_path: Pat
 
 @contextlib.contextmanager
 def not_as_root() -> Iterator[None]:
-    """Root may write everywhere; another user may not."""
+    """Runs the block as another user than root, who may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -81,7 +82,7 @@ def not_as_root() -> Iterator[None]:
         os.seteuid(0)
 
 
-async def test_a_folder_that_may_not_be_written_in(nobody: Channel, path: Path) -> None:
+async def test_a_read_only_folder_is_refused(nobody: Channel, path: Path) -> None:
     path.parent.chmod(0o555)
     try:
         with not_as_root(), pytest.raises(PermissionError) as caught:
@@ -94,7 +95,7 @@ async def test_a_folder_that_may_not_be_written_in(nobody: Channel, path: Path) 
 
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk with no more room, as far as this process can see."""
+    """A full disk, simulated for this process."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -103,7 +104,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-async def test_a_path_that_has_no_room(
+async def test_a_full_disk_raises_for_a_path(
     server: EtcdServer, maintenance: MaintenanceClient, path: Path
 ) -> None:
     await fill(server, 3)
@@ -117,7 +118,7 @@ async def test_a_path_that_has_no_room(
     assert not is_as_it_was(path)
 
 
-async def test_a_file_that_has_no_room(maintenance: MaintenanceClient) -> None:
+async def test_a_full_disk_raises_for_an_open_file(maintenance: MaintenanceClient) -> None:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open("/dev/full", "wb", buffering=0))  # noqa: ASYNC230
         with pytest.raises(OSError, match="No space left") as caught:
@@ -137,7 +138,7 @@ class Full:
 
 
 class Stubborn(io.RawIOBase):
-    """A file that takes nothing, and says how: with 0, or None for "not now"."""
+    """A file that writes nothing, and returns 0, or None if it is non-blocking."""
 
     def __init__(self, answer: int | None) -> None:
         self.answer = answer
@@ -153,7 +154,7 @@ class Stubborn(io.RawIOBase):
     ("file", "number"),
     [(Full(10_000), errno.ENOSPC), (Stubborn(0), errno.EIO), (Stubborn(None), errno.EAGAIN)],
 )
-async def test_a_file_object_that_takes_no_more(
+async def test_a_file_object_that_writes_nothing_raises(
     maintenance: MaintenanceClient, file: Any, number: int
 ) -> None:
     with pytest.raises(OSError) as caught:
@@ -161,7 +162,9 @@ async def test_a_file_object_that_takes_no_more(
     assert caught.value.errno == number
 
 
-async def test_a_progress_that_fails(maintenance: MaintenanceClient, path: Path) -> None:
+async def test_an_error_of_progress_ends_the_snapshot(
+    maintenance: MaintenanceClient, path: Path
+) -> None:
     def progress(done: int, total: int) -> None:
         raise LookupError(done)
 
@@ -170,12 +173,12 @@ async def test_a_progress_that_fails(maintenance: MaintenanceClient, path: Path)
     assert is_as_it_was(path)
 
 
-# The way ---------------------------------------------------------------------------------
+# The connection --------------------------------------------------------------------------
 
 
 @pytest.fixture
 async def proxy(server: EtcdServer) -> AsyncIterator[FaultProxy]:
-    """A way that ends after a megabyte, of a snapshot of six."""
+    """A proxy that closes the connection after one megabyte of a snapshot of six."""
     await fill(server, 6)
     async with FaultProxy(server.endpoint) as proxy:
         yield proxy
@@ -192,7 +195,7 @@ def stall(proxy: FaultProxy) -> None:
 
 
 class Passed:
-    """A progress that wakes who waits for it."""
+    """A progress callback that wakes waiting tasks."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -208,7 +211,7 @@ class Passed:
 
 
 @pytest.mark.parametrize("cut", [FaultProxy.cut, FaultProxy.reset])
-async def test_a_connection_that_is_cut_in_its_middle(
+async def test_a_connection_that_breaks_ends_the_snapshot(
     proxy: FaultProxy, far: MaintenanceClient, path: Path, cut: Callable[[FaultProxy], int]
 ) -> None:
     stall(proxy)
@@ -222,7 +225,7 @@ async def test_a_connection_that_is_cut_in_its_middle(
     assert is_as_it_was(path)
 
 
-async def test_a_timeout_for_the_whole(
+async def test_the_timeout_limits_the_whole_snapshot(
     proxy: FaultProxy, far: MaintenanceClient, path: Path
 ) -> None:
     await far.status()
@@ -233,7 +236,7 @@ async def test_a_timeout_for_the_whole(
     proxy.heal()
 
 
-async def test_a_snapshot_that_is_cancelled(
+async def test_a_cancelled_snapshot_leaves_the_old_file(
     proxy: FaultProxy, far: MaintenanceClient, path: Path
 ) -> None:
     stall(proxy)
@@ -248,7 +251,7 @@ async def test_a_snapshot_that_is_cancelled(
 
 
 class Writing(io.RawIOBase):
-    """A file on a disk that is busy until it is let go."""
+    """A file on a disk that blocks until it is released."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -266,10 +269,10 @@ class Writing(io.RawIOBase):
         return len(piece)
 
 
-async def test_who_is_cancelled_while_the_disk_writes_waits_for_it(
+async def test_a_cancelled_snapshot_waits_for_the_disk(
     maintenance: MaintenanceClient,
 ) -> None:
-    """Or the caller would close a file that a thread is still writing to."""
+    """Otherwise the caller could close a file while a thread writes to it."""
     file = Writing()
     taking = asyncio.create_task(maintenance.snapshot(file))
     await asyncio.wait_for(file.begun.wait(), HANG)
@@ -283,7 +286,7 @@ async def test_who_is_cancelled_while_the_disk_writes_waits_for_it(
     assert file.ended
 
 
-async def test_a_channel_that_is_closed_meanwhile(
+async def test_closing_the_channel_ends_the_snapshot(
     proxy: FaultProxy, far: MaintenanceClient, path: Path
 ) -> None:
     stall(proxy)
@@ -300,7 +303,7 @@ async def test_a_channel_that_is_closed_meanwhile(
 
 
 class ChangingProxy:
-    """Hands everything on, and changes one letter on its way to the client."""
+    """A proxy that changes one byte on its way to the client."""
 
     def __init__(self, upstream: str, find: bytes, replace: bytes) -> None:
         self._host, _, self._port = upstream.rpartition(":")
@@ -341,13 +344,13 @@ class ChangingProxy:
             writer.close()
 
 
-async def test_a_byte_that_is_changed_on_the_way(server: EtcdServer, path: Path) -> None:
+async def test_a_byte_that_changes_in_transit_is_detected(server: EtcdServer, path: Path) -> None:
     await server.etcdctl("put", "key", stdin="unmistakable")
     async with (
         ChangingProxy(server.endpoint, b"unmistakable", b"unmistekable") as proxy,
         Channel(proxy.endpoint) as channel,
     ):
-        with pytest.raises(SnapshotDamagedError, match="was damaged on its way"):
+        with pytest.raises(SnapshotDamagedError, match="was damaged in transit"):
             await MaintenanceClient(channel).snapshot(path)
         assert proxy.changed
         assert is_as_it_was(path)
@@ -363,15 +366,15 @@ WHOLE = DATABASE + hashlib.sha256(DATABASE).digest()
     ("blobs", "match"),
     [
         ([], "0 of 0 bytes"),
-        ([DATABASE[:2000]], f"2000 of {len(WHOLE)} bytes came"),
-        ([DATABASE], f"{len(DATABASE)} of {len(WHOLE)} bytes came"),
-        ([DATABASE, WHOLE[-32:-1]], f"{len(WHOLE) - 1} of {len(WHOLE)} bytes came"),
+        ([DATABASE[:2000]], f"2000 of {len(WHOLE)} bytes were received"),
+        ([DATABASE], f"{len(DATABASE)} of {len(WHOLE)} bytes were received"),
+        ([DATABASE, WHOLE[-32:-1]], f"{len(WHOLE) - 1} of {len(WHOLE)} bytes were received"),
         ([DATABASE, bytes(32)], "should be 0000"),
-        ([DATABASE, WHOLE[-32:], b"more"], "was damaged on its way"),
+        ([DATABASE, WHOLE[-32:], b"more"], "was damaged in transit"),
         ([WHOLE[:1000], DATABASE[1001:], WHOLE[-32:]], "ended early"),
     ],
 )
-async def test_a_stream_that_ends_well_and_is_no_snapshot(
+async def test_a_stream_that_ends_without_a_snapshot_is_refused(
     path: Path, blobs: list[bytes], match: str
 ) -> None:
     async def play(request: pb.SnapshotRequest, context: Any) -> AsyncIterator[pb.SnapshotResponse]:
@@ -381,18 +384,18 @@ async def test_a_stream_that_ends_well_and_is_no_snapshot(
             remaining = max(len(DATABASE) - sent, 0)
             yield pb.SnapshotResponse(blob=blob, remaining_bytes=remaining)
 
-    async with Played({SNAPSHOT: play}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({SNAPSHOT: play}) as server, Channel(server.endpoint) as channel:
         with pytest.raises(SnapshotDamagedError, match=match):
             await MaintenanceClient(channel).snapshot(path)
     assert is_as_it_was(path)
 
 
-async def test_a_server_of_etcd_3_6_says_its_version(path: Path) -> None:
+async def test_a_snapshot_of_etcd_3_6_has_its_version(path: Path) -> None:
     async def play(request: pb.SnapshotRequest, context: Any) -> AsyncIterator[pb.SnapshotResponse]:
         yield pb.SnapshotResponse(blob=DATABASE, version="3.6.1")
         yield pb.SnapshotResponse(blob=WHOLE[-32:], version="3.6.1")
 
-    async with Played({SNAPSHOT: play}) as server, Channel(server.endpoint) as channel:
+    async with PlayedEtcd({SNAPSHOT: play}) as server, Channel(server.endpoint) as channel:
         taken = await MaintenanceClient(channel).snapshot(path)
     assert taken.version == "3.6.1"
     assert taken.size == len(WHOLE)

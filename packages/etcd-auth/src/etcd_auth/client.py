@@ -1,4 +1,4 @@
-"""The authentication service: what a program calls."""
+"""The authentication service: the client class."""
 
 from __future__ import annotations
 
@@ -37,44 +37,43 @@ __all__ = ["AuthClient"]
 class AuthClient(Service):
     """etcd's authentication service on a channel: users, their roles, the roles' permissions.
 
-    The methods are named after etcd's RPCs. Users and roles can be made before
-    authentication is enabled; from then on only a user with the role root may call
-    anything here, but for `user_get` and `role_get` of oneself and of one's own roles.
+    The methods are named after etcd's RPCs. Users and roles can be added before authentication is
+    enabled; once it is enabled, these calls need the role root, except `user_get` of the caller's
+    own user and `role_get` of its own roles.
 
-    `timeout` is the number of seconds that a call may take, None the channel's. Every call
-    raises a `ClientError`: `PermissionDeniedError` for a caller without the role root,
-    `EmptyUserNameError` for one without a name on a cluster with authentication. What
-    changes nothing is repeated on another member when one fails; changes are not: an error
-    of one that is not `definite` leaves open whether it was applied, and so does
-    cancelling it.
+    `timeout` is the number of seconds that a call may take; None means the channel's timeout. A
+    call that fails raises a `ClientError`: `PermissionDeniedError` without the role root,
+    `EmptyUserNameError` without a user name on a cluster with authentication. Reads are repeated
+    on another member when one fails, changes are not: after an error of a change that is not
+    `definite`, and after its cancellation, it may have been applied.
 
-    Every change makes the tokens of all users old, or those of the user concerned; the
-    channel fetches new ones and no caller hears of it. Passwords show in no repr, no
-    error and no log of the client.
+    A change invalidates the tokens of all users, or of the user concerned; the channel fetches new
+    tokens, and other calls continue without an error. Passwords never appear in a repr, an error
+    or a log of the client.
     """
 
     # Authentication as a whole ---------------------------------------------------------
 
     async def auth_enable(self, *, timeout: float | None = None) -> ResponseHeader:
-        """Ask every caller from now on who they are.
+        """Enable authentication: from then on every call needs a user.
 
-        A channel without user name and password, and without a certificate that names a
-        user, is of no use then. Raises `RootUserMissingError` if there is no user root,
-        `RootRoleMissingError` if that user lacks the role root.
+        A channel without a user name and a password, and without a client certificate that names
+        a user, cannot make calls then. Raises `RootUserMissingError` if there is no user root,
+        `RootRoleMissingError` if that user does not have the role root.
         """
         response = await self._channel.call(ENABLE, pb.AuthEnableRequest(), timeout=timeout)
         return ResponseHeader(response.header)
 
     async def auth_disable(self, *, timeout: float | None = None) -> ResponseHeader:
-        """Let everybody do everything again; users and roles stay."""
+        """Disable authentication: every client may do everything. Users and roles are kept."""
         response = await self._channel.call(DISABLE, pb.AuthDisableRequest(), timeout=timeout)
         return ResponseHeader(response.header)
 
     async def auth_status(self, *, timeout: float | None = None) -> AuthStatus:
-        """Read whether authentication is enabled.
+        """Return whether authentication is enabled, and its revision.
 
-        Where it is, only a user with the role root may ask. Raises
-        `UnsupportedByServerError` on etcd 3.4.
+        The call needs the role root if it is enabled. Raises `UnsupportedByServerError` on etcd
+        3.4.
         """
         response = await self._channel.call(STATUS, pb.AuthStatusRequest(), timeout=timeout)
         return AuthStatus(response.enabled, response.authRevision)
@@ -84,29 +83,29 @@ class AuthClient(Service):
     async def user_add(
         self, user: str, password: str | None = None, *, timeout: float | None = None
     ) -> ResponseHeader:
-        """Make a user, with no role yet.
+        """Add a user without roles.
 
-        A `password` has 1 to 72 bytes in UTF-8. Without one the user can only be known by
-        the common name of a client certificate, for good: `user_change_password` does not
-        change that. Raises `UserExistsError`.
+        A `password` has 1 to 72 bytes in UTF-8. None adds a user that can authenticate only by the
+        common name of a client certificate; `user_change_password` does not change that. Raises
+        `UserExistsError`.
         """
         request = user_add_request(user, password)
         response = await self._channel.call(USER_ADD, request, timeout=timeout)
         return ResponseHeader(response.header)
 
     async def user_get(self, user: str, *, timeout: float | None = None) -> User:
-        """Read a user's roles. Raises `UserNotFoundError`."""
+        """Return a user with its roles. Raises `UserNotFoundError`."""
         request = pb.AuthUserGetRequest(name=check_name("user", user))
         response = await self._channel.call(USER_GET, request, timeout=timeout)
         return User(user, response.roles)
 
     async def user_list(self, *, timeout: float | None = None) -> list[str]:
-        """Read the names of all users, sorted."""
+        """Return the names of all users, sorted."""
         response = await self._channel.call(USER_LIST, pb.AuthUserListRequest(), timeout=timeout)
         return list(response.users)
 
     async def user_delete(self, user: str, *, timeout: float | None = None) -> ResponseHeader:
-        """Delete a user; its tokens end at once.
+        """Delete a user; its tokens are invalid immediately.
 
         Raises `UserNotFoundError`, and `InvalidAuthManagementError` for the user root while
         authentication is enabled.
@@ -118,24 +117,28 @@ class AuthClient(Service):
     async def user_change_password(
         self, user: str, password: str, *, timeout: float | None = None
     ) -> ResponseHeader:
-        """Give a user another password, of 1 to 72 bytes in UTF-8.
+        """Change the password of a user; the new password has 1 to 72 bytes in UTF-8.
 
-        Whoever knows only the old one gets `AuthFailedError` from then on. This client does
-        not: if `user` is the channel's own, the channel goes on with the new password.
-        Raises `UserNotFoundError`.
+        Clients with the old password get `AuthFailedError` from then on. If `user` is the user
+        of this channel, the channel uses the new password, also if the outcome of this call is
+        unknown and the old one is refused. Raises `UserNotFoundError`.
         """
         request = user_change_password_request(user, password)
+        is_own = user == self._channel.username
+        if is_own:
+            # Other calls may need another token before the response has arrived.
+            self._channel.use_password(password, if_refused=True)
         response = await self._channel.call(USER_CHANGE_PASSWORD, request, timeout=timeout)
-        if user == self._channel.username:
+        if is_own:
             self._channel.use_password(password)
         return ResponseHeader(response.header)
 
     async def user_grant_role(
         self, user: str, role: str, *, timeout: float | None = None
     ) -> ResponseHeader:
-        """Give a user a role; one that it has already is no error.
+        """Grant a role to a user; does nothing if the user has it already.
 
-        The role root is there without having been made. Raises `UserNotFoundError`,
+        The role root exists without `role_add`. Raises `UserNotFoundError`,
         `RoleNotFoundError`.
         """
         request = pb.AuthUserGrantRoleRequest(
@@ -147,7 +150,7 @@ class AuthClient(Service):
     async def user_revoke_role(
         self, user: str, role: str, *, timeout: float | None = None
     ) -> ResponseHeader:
-        """Take a role from a user.
+        """Revoke a role from a user.
 
         Raises `UserNotFoundError`, `RoleNotGrantedError`, and `InvalidAuthManagementError`
         for the role root of the user root while authentication is enabled.
@@ -161,27 +164,28 @@ class AuthClient(Service):
     # Roles -----------------------------------------------------------------------------
 
     async def role_add(self, role: str, *, timeout: float | None = None) -> ResponseHeader:
-        """Make a role, with no permission yet. Raises `RoleExistsError`."""
+        """Add a role without permissions. Raises `RoleExistsError`."""
         request = pb.AuthRoleAddRequest(name=check_name("role", role))
         response = await self._channel.call(ROLE_ADD, request, timeout=timeout)
         return ResponseHeader(response.header)
 
     async def role_get(self, role: str, *, timeout: float | None = None) -> Role:
-        """Read a role's permissions. Raises `RoleNotFoundError`.
+        """Return a role with its permissions.
 
-        The role root, which may do everything, is not there to be read unless it was made.
+        Raises `RoleNotFoundError`, also for the role root, which has all permissions, unless it
+        was added by `role_add`.
         """
         request = pb.AuthRoleGetRequest(role=check_name("role", role))
         response = await self._channel.call(ROLE_GET, request, timeout=timeout)
         return Role(role, map(Permission.from_message, response.perm))
 
     async def role_list(self, *, timeout: float | None = None) -> list[str]:
-        """Read the names of all roles, sorted."""
+        """Return the names of all roles, sorted."""
         response = await self._channel.call(ROLE_LIST, pb.AuthRoleListRequest(), timeout=timeout)
         return list(response.roles)
 
     async def role_delete(self, role: str, *, timeout: float | None = None) -> ResponseHeader:
-        """Delete a role, and take it from all users.
+        """Delete a role, and revoke it from all users.
 
         Raises `RoleNotFoundError`, and `InvalidAuthManagementError` for the role root while
         authentication is enabled.
@@ -200,12 +204,12 @@ class AuthClient(Service):
         prefix: bool = False,
         timeout: float | None = None,
     ) -> ResponseHeader:
-        r"""Let a role read, write, or both.
+        r"""Grant a role the permission to read, to write, or both.
 
-        It may do so with one `key`; with the keys from it up to, and without, `range_end`
-        (`b"\0"` for the end of all keys); or with all that begin with it if `prefix` is
-        True, where `b""` is every key's. What the role could do with exactly this key or
-        range before is replaced. Raises `RoleNotFoundError`.
+        The permission is for one `key`, for the keys from `key` up to `range_end`, exclusive
+        (`b"\0"` means the end of all keys), or, with `prefix=True`, for all keys that begin with
+        `key` (`b""` matches every key). It replaces a permission of the role for exactly the same
+        key or range. Raises `RoleNotFoundError`.
         """
         request = grant_permission_request(role, kind, key, range_end, prefix)
         response = await self._channel.call(ROLE_GRANT_PERMISSION, request, timeout=timeout)
@@ -220,10 +224,10 @@ class AuthClient(Service):
         prefix: bool = False,
         timeout: float | None = None,
     ) -> ResponseHeader:
-        """Take from a role whatever it may do with a key, a range or a prefix.
+        """Revoke a permission of a role for a key, a range or a prefix.
 
-        The three are as in `role_grant_permission`, and must be those of one permission:
-        nothing can be cut out of a range. Raises `RoleNotFoundError`,
+        The arguments are those of `role_grant_permission`, and must match one permission exactly:
+        a part of a range cannot be revoked. Raises `RoleNotFoundError`,
         `PermissionNotGrantedError`.
         """
         request = revoke_permission_request(role, key, range_end, prefix)

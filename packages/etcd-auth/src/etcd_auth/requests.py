@@ -1,4 +1,4 @@
-"""From arguments to requests: every check that needs no server, and no I/O."""
+"""Checks arguments and builds requests; no I/O."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Final
 
 from etcd_auth.pb import auth_pb2 as pb
 from etcd_auth.results import PermissionKind
-from etcd_channel import prefix_range_end
 from etcd_channel.arguments import (
-    check_bytes,
     check_flag,
     check_key,
     check_name,
     check_password,
+    check_prefix,
     check_range_end,
 )
 
@@ -25,32 +24,32 @@ __all__ = [
 ]
 
 LONGEST_PASSWORD: Final = 72
-"""The most bytes of a password that bcrypt looks at, and so etcd: what follows is ignored by
-etcd 3.4 and refused, as an error without a class, by etcd 3.5."""
+"""The number of bytes of a password that bcrypt uses: etcd 3.4 ignores the rest, etcd 3.5 refuses a
+longer password with an unspecific error."""
 
 
 def user_add_request(user: str, password: str | None) -> pb.AuthUserAddRequest:
-    """Build a user, without a password if that is None."""
+    """Build the request to add a user; `password` None adds one without a password."""
     request = pb.AuthUserAddRequest(name=check_name("user", user))
     if password is None:
         request.options.no_password = True
     else:
-        request.password = _new_password(password, "None makes a user without one")
+        request.password = _new_password(password, "None makes a user without a password")
     return request
 
 
 def user_change_password_request(user: str, password: str) -> pb.AuthUserChangePasswordRequest:
-    """Build the change of a password."""
+    """Build the request to change a password."""
     return pb.AuthUserChangePasswordRequest(
         name=check_name("user", user),
-        password=_new_password(password, "a user has one or was made without"),
+        password=_new_password(password, "a user cannot be left without one"),
     )
 
 
 def grant_permission_request(
     role: str, kind: PermissionKind, key: bytes, range_end: bytes | None, prefix: bool
 ) -> pb.AuthRoleGrantPermissionRequest:
-    """Build the permission to do `kind` with a key, a range or a prefix."""
+    """Build the request to grant the permission `kind` for a key, a range or a prefix."""
     name = check_name("role", role)
     if not isinstance(kind, PermissionKind):
         raise TypeError(
@@ -67,7 +66,7 @@ def grant_permission_request(
 def revoke_permission_request(
     role: str, key: bytes, range_end: bytes | None, prefix: bool
 ) -> pb.AuthRoleRevokePermissionRequest:
-    """Build the end of whatever a role may do with a key, a range or a prefix."""
+    """Build the request to revoke a role's permission for a key, a range or a prefix."""
     name = check_name("role", role)
     start, end = _checked_keys(key, range_end, prefix)
     return pb.AuthRoleRevokePermissionRequest(role=name, key=start, range_end=end)
@@ -81,27 +80,27 @@ def _new_password(password: object, instead: str) -> str:
     if length > LONGEST_PASSWORD:
         raise ValueError(
             f"password must be at most {LONGEST_PASSWORD} bytes in UTF-8, not {length}:"
-            " bcrypt looks at no more"
+            " bcrypt uses no more"
         )
     return text
 
 
 def _checked_keys(key: object, range_end: object, prefix: object) -> tuple[bytes, bytes]:
-    """Return the two ends of what a permission is for; the second is empty for one key.
+    """Return the range of a permission; its end is empty for one key.
 
-    etcd 3.4 takes a range that is upside down or empty, and the permission is never of
-    any use; later ones refuse it as "invalid auth management".
+    etcd 3.4 accepts a range that is empty or ends before its start, which never matches a key;
+    later versions refuse it as "invalid auth management".
     """
     if check_flag("prefix", prefix):
         if range_end is not None:
-            raise ValueError("range_end must be None where prefix=True makes it of the key")
-        start = check_bytes("key", key)
-        # A range must begin at a key, and the lowest one is a zero byte.
-        return start or b"\0", prefix_range_end(start)
+            raise ValueError(
+                "range_end must be None with prefix=True, which computes it from the key"
+            )
+        return check_prefix("key", key)
     start = check_key("key", key)
     if range_end is None:
         return start, b""
     end = check_range_end(start, "range_end", range_end)
     if end == start != b"\0":
-        raise ValueError("range_end must not be the key itself: that range holds no key")
+        raise ValueError("range_end must not be the key itself: that range is empty")
     return start, end

@@ -1,52 +1,48 @@
-"""What the authentication calls return."""
+"""The results of the authentication calls."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from etcd_auth.pb import auth_pb2 as pb
-from etcd_channel import Record
 
 __all__ = ["AuthStatus", "Permission", "PermissionKind", "Role", "User"]
 
+# Sets a field of a frozen dataclass in its constructor, which converts an iterable to a tuple.
+_set = object.__setattr__
+
 
 class PermissionKind(enum.Enum):
-    """What a permission allows; the values are etcd's own names."""
+    """The access that a permission allows; the values are etcd's names."""
 
     READ = "READ"
     WRITE = "WRITE"
     READWRITE = "READWRITE"
 
 
-class Permission(Record):
-    """What a role may do with a key, or with a range of keys."""
-
-    __slots__ = _fields = ("kind", "key", "range_end")
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The access of a role to a key, or to a range of keys."""
 
     kind: PermissionKind
-    """Reading, writing, or both."""
+    """Read, write, or both."""
     key: bytes
-    """The key, or the first one of the range."""
-    range_end: bytes | None
-    """The first key behind the range; `b"\\0"` for the end of all keys, None for one key."""
-
-    def __init__(self, kind: PermissionKind, key: bytes, range_end: bytes | None = None) -> None:
-        self.kind = kind
-        self.key = key
-        self.range_end = range_end
+    """The key, or the first key of the range."""
+    range_end: bytes | None = None
+    """The first key after the range; `b"\\0"` is the end of all keys, None means one key."""
 
     @classmethod
     def from_message(cls, message: pb.Permission) -> Permission:
-        """Make it of what came over the wire."""
+        """Make a permission from a message."""
         kind = PermissionKind(pb.Permission.Type.Name(message.permType))
         return cls(kind, message.key, message.range_end or None)
 
 
-class User(Record):
+@dataclass(frozen=True, slots=True, init=False)
+class User:
     """A user and the roles that were granted to it."""
-
-    __slots__ = _fields = ("name", "roles")
 
     name: str
     """The user's name."""
@@ -54,14 +50,13 @@ class User(Record):
     """The names of its roles, sorted."""
 
     def __init__(self, name: str, roles: Iterable[str]) -> None:
-        self.name = name
-        self.roles = tuple(roles)
+        _set(self, "name", name)
+        _set(self, "roles", tuple(roles))
 
 
-class Role(Record):
+@dataclass(frozen=True, slots=True, init=False)
+class Role:
     """A role and the permissions that were granted to it."""
-
-    __slots__ = _fields = ("name", "permissions")
 
     name: str
     """The role's name."""
@@ -69,20 +64,15 @@ class Role(Record):
     """Its permissions, ordered by their keys."""
 
     def __init__(self, name: str, permissions: Iterable[Permission]) -> None:
-        self.name = name
-        self.permissions = tuple(permissions)
+        _set(self, "name", name)
+        _set(self, "permissions", tuple(permissions))
 
 
-class AuthStatus(Record):
-    """Whether a cluster asks its callers who they are."""
-
-    __slots__ = _fields = ("enabled", "revision")
+@dataclass(frozen=True, slots=True)
+class AuthStatus:
+    """Whether authentication is enabled on a cluster."""
 
     enabled: bool
     """Whether authentication is enabled."""
     revision: int
-    """A number that grows with every change of users, roles and permissions."""
-
-    def __init__(self, enabled: bool, revision: int) -> None:
-        self.enabled = enabled
-        self.revision = revision
+    """A number that every change of users, roles and permissions increases."""

@@ -1,4 +1,4 @@
-"""The RPCs of etcd's Auth service; Authenticate is the channel's own (etcd_channel.rpcs)."""
+"""The RPCs of etcd's Auth service; Authenticate is in etcd_channel.rpcs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 ENABLE = Rpc("/etcdserverpb.Auth/AuthEnable", pb.AuthEnableRequest, pb.AuthEnableResponse)
 DISABLE = Rpc("/etcdserverpb.Auth/AuthDisable", pb.AuthDisableRequest, pb.AuthDisableResponse)
-# A mere read, though etcd's Go client does not repeat it.
+# It is a read, although etcd's Go client does not repeat it.
 STATUS = Rpc(
     "/etcdserverpb.Auth/AuthStatus",
     pb.AuthStatusRequest,

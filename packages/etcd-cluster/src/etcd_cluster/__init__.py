@@ -8,7 +8,10 @@ async with Channel("localhost:2379") as channel:
         print(member.name, await MaintenanceClient(channel).status(endpoint=member.endpoint))
 """
 
-from etcd_cluster.alarms import Alarm, AlarmType
+import logging
+
+from etcd_cluster._files import BinaryWriter
+from etcd_cluster.alarms import Alarm, AlarmName, AlarmType
 from etcd_cluster.cluster import ClusterClient
 from etcd_cluster.errors import SnapshotDamagedError
 from etcd_cluster.listing import Listing
@@ -17,11 +20,16 @@ from etcd_cluster.members import Member
 from etcd_cluster.results import Defragmentation, DowngradeInfo, HashKV, MemberStatus, Status
 from etcd_cluster.snapshot import Snapshot
 
+# Without a handler, logging would write to stderr. Programs that want the log add their own.
+logging.getLogger("etcd_cluster").addHandler(logging.NullHandler())
+
 __version__ = "0.1.0"
 
 __all__ = [
     "Alarm",
+    "AlarmName",
     "AlarmType",
+    "BinaryWriter",
     "ClusterClient",
     "Defragmentation",
     "DowngradeInfo",

@@ -1,27 +1,27 @@
-"""Alarms: what a member cries out, for the whole cluster to heed."""
+"""The alarms of a cluster: their types, requests and results."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import ClassVar, Final, cast
+from typing import Final, Literal, cast
 
-from etcd_channel import Channel, Record
+from etcd_channel import ChannelLike
 from etcd_cluster.pb import maintenance_pb2 as pb
 from etcd_cluster.rpcs import ALARM
 
-__all__ = ["Alarm", "AlarmType", "alarm_request", "ask_alarms", "checked_alarm_type"]
+__all__ = ["Alarm", "AlarmName", "AlarmType", "alarm_request", "ask_alarms", "checked_alarm_type"]
 
 
 class AlarmType(enum.IntEnum):
-    """What is wrong. A type of a newer server, unknown here, keeps its number."""
+    """The type of an alarm; an unknown type from a newer server keeps its number."""
 
     NONE = 0
-    """No alarm; in a question, every type."""
+    """No alarm; in a request, every type."""
     NOSPACE = 1
     """The database is at its quota (`--quota-backend-bytes`): the cluster refuses writes."""
     CORRUPT = 2
-    """Members' data differ: the cluster refuses writes."""
+    """The members' data differ: the cluster refuses writes."""
 
     @classmethod
     def _missing_(cls, value: object) -> AlarmType | None:
@@ -33,20 +33,22 @@ class AlarmType(enum.IntEnum):
         return made
 
 
-class Alarm(Record):
-    """An alarm of a member of the cluster; it stays until it is disarmed."""
+AlarmName = Literal["none", "no space", "corrupt"]
+"""The documented names of the alarm types; "none" means every type."""
 
-    __slots__ = ("alarm_type", "member_id")
-    _fields: ClassVar[tuple[str, ...]] = __slots__
+
+@dataclasses.dataclass(frozen=True, slots=True, init=False)
+class Alarm:
+    """An alarm of a member of the cluster; it is active until it is disarmed."""
 
     alarm_type: AlarmType
-    """What is wrong."""
+    """The type of the alarm."""
     member_id: int
-    """Whose alarm it is; 0 is one that was raised for all members together."""
+    """The id of its member; 0 if it was raised for all members together."""
 
     def __init__(self, alarm_type: int, member_id: int) -> None:
-        self.alarm_type = AlarmType(alarm_type)
-        self.member_id = member_id
+        object.__setattr__(self, "alarm_type", AlarmType(alarm_type))
+        object.__setattr__(self, "member_id", member_id)
 
 
 _WORDS: Final = {
@@ -59,15 +61,15 @@ _ACTIONS: Final = {
     "activate": pb.AlarmRequest.ACTIVATE,
     "deactivate": pb.AlarmRequest.DEACTIVATE,
 }
-# Only what changes an alarm must not be sent twice.
+# Reading the alarms may be repeated, in contrast to changing them.
 _GET_ALARMS: Final = dataclasses.replace(ALARM, repeatable=True)
 
 
 def checked_alarm_type(value: object, *, one: bool = False) -> AlarmType:
-    """Return the alarm type that a word stands for, or that was given itself.
+    """Return the alarm type with this name; an `AlarmType` is returned as it is.
 
-    `one` refuses "none", which stands for every type. A type that etcd does not know must
-    not reach it: a member of 3.4 that is told to raise one panics, then and at each start.
+    `one` refuses "none", which means every type. A type that etcd does not know must not be
+    sent: a request to raise one makes a member of etcd 3.4 panic, then and at each start.
     """
     words = [word for word in _WORDS if not (one and word == "none")]
     for word in words:
@@ -78,23 +80,23 @@ def checked_alarm_type(value: object, *, one: bool = False) -> AlarmType:
 
 
 def alarm_request(action: str, member_id: int, alarm_type: AlarmType) -> pb.AlarmRequest:
-    """Build a request about alarms, of arguments that are checked already."""
+    """Build a request about alarms from checked arguments."""
     # The two enumerations have the same numbers, those of newer servers included.
     alarm = cast("pb.AlarmType", alarm_type.value)
     return pb.AlarmRequest(action=_ACTIONS[action], memberID=member_id, alarm=alarm)
 
 
 async def ask_alarms(
-    channel: Channel,
+    channel: ChannelLike,
     member_id: int = 0,
     alarm_type: AlarmType = AlarmType.NONE,
     *,
     timeout: float | None = None,
     endpoint: str | None = None,
 ) -> list[Alarm]:
-    """Ask for the alarms of a type, and choose those of a member: etcd sends everybody's.
+    """Return the active alarms of a type, of one member or, with 0, of all members.
 
-    One that was raised for all together is each member's too.
+    etcd returns the alarms of all members. An alarm for all members together is included for each.
     """
     request = alarm_request("get", member_id, alarm_type)
     response = await channel.call(_GET_ALARMS, request, timeout=timeout, endpoint=endpoint)

@@ -1,12 +1,17 @@
-"""The cluster service: who is a member."""
+"""The cluster service: the members of a cluster."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TypeVar
 
-from etcd_channel import Service
-from etcd_channel.arguments import check_flag
-from etcd_channel.errors import NotFoundError
+from google.protobuf.message import Message
+
+from etcd_channel import ClientError, Rpc, Service
+from etcd_channel.arguments import check_flag, check_timeout
+from etcd_cluster._endpoint_sync import EndpointSync
+from etcd_cluster.alarms import ask_alarms
 from etcd_cluster.listing import Listing
 from etcd_cluster.members import Member
 from etcd_cluster.pb import cluster_pb2 as pb
@@ -25,16 +30,24 @@ from etcd_cluster.rpcs import (
 
 __all__ = ["ClusterClient"]
 
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
 
 class ClusterClient(Service):
-    """etcd's cluster service on a channel: who its members are.
+    """etcd's cluster service on a channel: the members of the cluster.
 
-    `timeout` is the number of seconds that a call may take, None the channel's. Every call
-    raises a `ClientError`. No change of the members is sent twice: an error of one that is
-    not `definite` leaves open whether it was made, and `members` tells.
+    `timeout` is the number of seconds that a method may take; None means the channel's timeout.
+    A method that fails raises a `ClientError`. Changes of the members are not repeated: after an
+    error that is not `definite`, and after a cancellation, the change may have been made;
+    `members` shows it.
 
-    A cluster that is not whole takes no change: `UnhealthyClusterError` says so, also in
-    its first five seconds.
+    While a member is down, and in the first five seconds of a cluster, changes raise
+    `UnhealthyClusterError`.
+
+    A change takes two calls. etcd silently drops a change that reaches the leader before it has
+    applied the previous one, and the call then takes its whole timeout. The alarms are therefore
+    read first: that read goes through the same log, and is answered after the previous change.
     """
 
     def members(
@@ -44,12 +57,12 @@ class ClusterClient(Service):
         timeout: float | None = None,
         endpoint: str | None = None,
     ) -> Listing[Member]:
-        """List the members of the cluster, also those that were added and never started.
+        """List the members of the cluster, including those that were never started.
 
-        `await` gives a list, `async for` one after the other. The list is agreed upon by a
-        majority, so it holds every change that was acknowledged; with `linearizable` False
-        it is what the member that answers knows, which a cluster without a majority gives
-        too. A server before etcd 3.5 gives no other. `endpoint` addresses one member.
+        `await` returns a list, `async for` iterates. The list is confirmed by a majority, so it
+        contains every acknowledged change. With `linearizable=False`, and always before etcd 3.5,
+        it is the list of the member that answers, which needs no majority. `endpoint` addresses
+        one member.
         """
         request = pb.MemberListRequest(linearizable=check_flag("linearizable", linearizable))
 
@@ -57,84 +70,107 @@ class ClusterClient(Service):
             response = await self._channel.call(
                 MEMBER_LIST, request, timeout=timeout, endpoint=endpoint
             )
-            for member in self._made(response.members):
+            for member in self._members_from(response.members):
                 yield member
 
-        return Listing(ask)
+        return Listing("members", ask)
 
     async def add_member(
         self, urls: Iterable[str], *, learner: bool = False, timeout: float | None = None
     ) -> Member:
-        """Tell the cluster of a new member, which will be reached at the peer URLs `urls`.
+        """Add a member with the peer URLs `urls`; return it.
 
-        It counts from then on, before it is started (with `--initial-cluster-state
-        existing`): a cluster of one loses its majority until then. A `learner` does not: it
-        follows without a vote until it is promoted.
+        The new member counts towards the majority even before it is started (with
+        `--initial-cluster-state existing`): a cluster of one member has no majority until then. A
+        `learner` does not count: it has no vote until it is promoted.
 
-        Raises `PeerURLExistsError` for a URL that a member has, `MemberBadURLsError` for one
-        that the server does not take, `TooManyLearnersError` for a second learner,
-        `NotEnoughStartedMembersError` where the majority would be at risk; `ValueError`
-        when `urls` is empty or holds what is no URL.
+        Raises `PeerURLExistsError` for a URL of another member, `MemberBadURLsError` for a URL
+        that the server refuses, `TooManyLearnersError` for a second learner,
+        `NotEnoughStartedMembersError` if the majority would be at risk, and `ValueError` if
+        `urls` is empty or contains an invalid URL.
         """
         request = member_add_request(urls, learner)
-        response = await self._channel.call(MEMBER_ADD, request, timeout=timeout)
+        response = await self._change(MEMBER_ADD, request, timeout)
         return Member.of(response.member, self)
 
     async def remove_member(self, member_id: int, *, timeout: float | None = None) -> list[Member]:
-        """Remove a member from the cluster, and return those that remain.
+        """Remove a member from the cluster, and return the remaining members.
 
-        Its process ends by itself, if it runs; its data are of no use any more.
+        A running member exits by itself; its data cannot be used again.
 
         Raises `MemberNotFoundError` for an id that no member has, and
-        `NotEnoughStartedMembersError` or `UnhealthyClusterError` when those that run would
+        `NotEnoughStartedMembersError` or `UnhealthyClusterError` if the running members would
         no longer be a majority.
         """
         request = pb.MemberRemoveRequest(ID=checked_member_id("member_id", member_id))
-        response = await self._channel.call(MEMBER_REMOVE, request, timeout=timeout)
-        return self._made(response.members)
+        response = await self._change(MEMBER_REMOVE, request, timeout)
+        return self._members_from(response.members)
 
     async def update_member(
         self, member_id: int, peer_urls: Iterable[str], *, timeout: float | None = None
     ) -> list[Member]:
-        """Tell the cluster that a member is reached at `peer_urls`; return all members.
+        """Change the peer URLs of a member to `peer_urls`; return all members.
 
-        Not for a learner: etcd (3.4 and 3.5) lists it as a member with a vote from then on,
-        which it has not, and promotes it no more. Remove and add it instead.
+        Do not use it for a learner: etcd 3.4 and 3.5 then list it as a voting member, although it
+        has no vote, and refuse to promote it. Remove the learner and add it again instead.
 
-        Raises `MemberNotFoundError`, and for the URLs what `add_member` raises.
+        Raises `MemberNotFoundError` for an id that no member has, and the errors of `add_member`
+        for the URLs.
         """
         request = member_update_request(member_id, peer_urls)
-        response = await self._channel.call(MEMBER_UPDATE, request, timeout=timeout)
-        return self._made(response.members)
+        response = await self._change(MEMBER_UPDATE, request, timeout)
+        return self._members_from(response.members)
 
     async def promote_member(self, member_id: int, *, timeout: float | None = None) -> list[Member]:
-        """Give a learner a vote, and return all members.
+        """Promote a learner to a voting member, and return all members.
 
-        Raises `LearnerNotReadyError` as long as it is behind the leader (etcd wants nine
-        tenths of the leader's log), `MemberNotLearnerError` when it has a vote already,
+        Raises `LearnerNotReadyError` while it is too far behind the leader (etcd requires 90 % of
+        the leader's log), `MemberNotLearnerError` if it is a voting member already,
         `MemberNotFoundError` for an id that no member has.
         """
         request = pb.MemberPromoteRequest(ID=checked_member_id("member_id", member_id))
-        response = await self._channel.call(MEMBER_PROMOTE, request, timeout=timeout)
-        return self._made(response.members)
+        response = await self._change(MEMBER_PROMOTE, request, timeout)
+        return self._members_from(response.members)
 
     async def sync_endpoints(self, *, timeout: float | None = None) -> tuple[str, ...]:
-        """Let the channel's endpoints be the client URLs of the members; return them.
+        """Set the channel's endpoints to the client URLs of the members; return the endpoints.
 
-        Learners are left out, for they serve no calls, and so are members that were never
-        started. Calls that are under way end where they began; what is open for long, as
-        watches and keep-alives, moves off a member that is no more. The cluster must
-        advertise URLs that can be reached from here.
+        Learners and members that were never started are left out. A URL becomes an endpoint only
+        if a member of the same cluster answers there, because members may advertise URLs that
+        cannot be reached from here. Present endpoints that no member advertises are removed, but
+        only if every member is reached. An `SRV` is replaced: its records are not looked up again.
+        Calls in flight end at their member; the streams of watches and keep-alives leave a member
+        that is no longer among the endpoints.
 
-        Raises `NotFoundError` when no member advertises any, and `ValueError`, as `Channel`
-        does, for URLs that the channel's TLS forbids; the endpoints stay as they were then.
+        Raises `NotFoundError` if no member advertises a client URL or answers at one, and the
+        errors of `members`. The endpoints are unchanged then. If no endpoint answers, the list is
+        read from those that the channel had before the first call of this method.
         """
-        members = await self.members(timeout=timeout)
-        urls = [url for member in members if not member.is_learner for url in member.endpoints]
-        if not urls:
-            raise NotFoundError("no member of the cluster advertises a client URL")
-        self._channel.set_endpoints(urls)
-        return self._channel.endpoints
+        return await self._channel.shared(EndpointSync).sync(timeout)
 
-    def _made(self, messages: Sequence[pb.Member]) -> list[Member]:
+    def sync_endpoints_every(self, interval: float) -> None:
+        """Call `sync_endpoints` from now on every `interval` seconds, until the channel is closed.
+
+        It begins with the first use of the channel, and at once if it is in use. A failure changes
+        nothing and is tried again after the interval; the first one in a row is logged as a
+        warning, unless it is that no member answers, which is logged as an outage. Another call
+        changes the interval, from the next pause on.
+
+        Raises `TypeError` or `ValueError` if the interval is not a positive number.
+        """
+        interval = check_timeout("interval", interval)
+        self._channel.shared(EndpointSync).sync_every(interval)
+
+    async def _change(
+        self, rpc: Rpc[RequestT, ResponseT], request: RequestT, timeout: float | None
+    ) -> ResponseT:
+        """Send a change of the members after all earlier changes have been applied."""
+        deadline = self._deadline(timeout)
+        # If this read fails, the change fails too, with a better error; the read may use half of
+        # the time.
+        with contextlib.suppress(ClientError):
+            await ask_alarms(self._channel, timeout=(deadline.timeout(self._channel.timeout)) / 2)
+        return await self._channel.call(rpc, request, timeout=deadline.timeout())
+
+    def _members_from(self, messages: Sequence[pb.Member]) -> list[Member]:
         return [Member.of(message, self) for message in messages]

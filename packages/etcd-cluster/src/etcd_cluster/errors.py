@@ -1,4 +1,4 @@
-"""What this package raises itself, beyond the errors of the channel."""
+"""The errors of this package that are not in etcd_channel.errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["SnapshotDamagedError"]
 
 
 class SnapshotDamagedError(DataLossError):
-    """What was received is not the snapshot that the server made.
+    """The received snapshot is incomplete or damaged.
 
-    Its end is missing, or its bytes do not fit the checksum at its end.
+    Its end is missing, or the checksum at its end does not match its bytes.
     """

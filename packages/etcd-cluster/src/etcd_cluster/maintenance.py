@@ -1,17 +1,19 @@
-"""The maintenance service: what an operator asks of a member, or does to it."""
+"""The maintenance service: status, alarms, defragmentation, snapshots, leadership, downgrades."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Literal
 
 from etcd_channel import ClientError, RevisionCompactedError, Service
-from etcd_channel.arguments import check_timeout
+from etcd_channel.arguments import check_callback, check_timeout
+from etcd_channel.deadline import Deadline
 from etcd_channel.errors import MemberNotFoundError, NotLeaderError, NotSupportedForLearnerError
-from etcd_cluster._deadline import Deadline
 from etcd_cluster._files import SnapshotTarget, destination
 from etcd_cluster.alarms import (
     Alarm,
+    AlarmName,
     AlarmType,
     alarm_request,
     ask_alarms,
@@ -42,49 +44,50 @@ from etcd_cluster.snapshot import Progress, Snapshot, SnapshotCheck
 
 __all__ = ["MaintenanceClient"]
 
-# The leader can change again while it is looked for, but not each time.
-_MOST_SEARCHES = 3
+# How often to look for the leader, which may change before the call reaches it.
+_MAX_SEARCHES = 3
 
 
 class MaintenanceClient(Service):
     """etcd's maintenance service on a channel.
 
-    `timeout` is the number of seconds that a call may take, None the channel's; but None
-    is no limit where nobody can know how long it takes: `defragment`, `snapshot`.
-    `endpoint` addresses one member, as "host:port" or a client URL; None asks the one that
-    the channel is at. Every call raises a `ClientError`: `UnsupportedByServerError` where
-    the server is too old for it, `PermissionDeniedError` where the user is not root.
+    `timeout` is the number of seconds that a method may take, however many calls it makes; None
+    means the channel's timeout, but no limit for `defragment` and `snapshot`, which take long
+    with a large database. `endpoint` addresses one member, as "host:port" or a client URL; None
+    asks the member that the channel is connected to. A method that fails raises a `ClientError`:
+    `UnsupportedByServerError` if the server is too old for the call, `PermissionDeniedError` if
+    the user is not root.
     """
 
-    # How it is -------------------------------------------------------------------------
+    # Status ----------------------------------------------------------------------------
 
     async def status(self, *, timeout: float | None = None, endpoint: str | None = None) -> Status:
-        """Ask a member how it is. Every member answers, also a learner, also without a leader."""
-        deadline = Deadline("timeout", timeout)
+        """Return the status of a member; learners and members without a leader answer too."""
+        deadline = self._deadline(timeout)
         response = await self._channel.call(
-            STATUS, pb.StatusRequest(), timeout=deadline.left(), endpoint=endpoint
+            STATUS, pb.StatusRequest(), timeout=deadline.timeout(), endpoint=endpoint
         )
         if not response.leader:
             return Status.of(response, [])
         members = self._cluster.members
         try:
-            known = await members(linearizable=False, timeout=deadline.left(), endpoint=endpoint)
+            known = await members(linearizable=False, timeout=deadline.timeout(), endpoint=endpoint)
         except NotSupportedForLearnerError:
-            known = await members(linearizable=False, timeout=deadline.left())
+            known = await members(linearizable=False, timeout=deadline.timeout())
         return Status.of(response, known)
 
     async def status_cluster(self, *, timeout: float | None = None) -> list[MemberStatus]:
-        """Ask all members how they are, at once; one that does not answer says why.
+        """Ask all members for their status at the same time; return a status or an error for each.
 
-        They are those of the member list as the member that the channel is at knows it,
-        which a cluster without a majority gives too.
+        The members are those in the list of the member that the channel is connected to, which
+        needs no majority to answer.
         """
-        return await survey(self._cluster, Deadline("timeout", timeout))
+        return await survey(self._cluster, self._deadline(timeout))
 
     async def hash(self, *, timeout: float | None = None, endpoint: str | None = None) -> int:
-        """Hash a member's whole database. It is for tests: members differ while they work.
+        """Return the hash of a member's whole database. For tests of etcd only.
 
-        Members are compared by `hash_kv`.
+        It differs between the members of a healthy cluster: compare them by `hash_kv`.
         """
         request = pb.HashRequest()
         response = await self._channel.call(HASH, request, timeout=timeout, endpoint=endpoint)
@@ -97,28 +100,28 @@ class MaintenanceClient(Service):
         timeout: float | None = None,
         endpoint: str | None = None,
     ) -> HashKV:
-        """Hash the keys of a member and their history up to `revision`, None for the newest.
+        """Return the hash of a member's keys and their history up to `revision`.
 
-        To compare members, ask each for the same revision.
+        None means the newest revision. To compare members, pass the same revision for each.
 
-        Raises `RevisionCompactedError` for a revision whose history is gone, which before
-        etcd 3.5.30 includes the compacted one itself, and `FutureRevisionError` for one
-        that the member does not have yet.
+        Raises `RevisionCompactedError` for a revision that was compacted, which before etcd
+        3.5.30 includes the compacted revision itself, and `FutureRevisionError` for one that
+        the member does not have yet.
         """
         request = hash_kv_request(revision)
-        deadline = Deadline("timeout", timeout)
+        deadline = self._deadline(timeout)
         try:
             response = await self._channel.call(
-                HASH_KV, request, timeout=deadline.left(), endpoint=endpoint
+                HASH_KV, request, timeout=deadline.timeout(), endpoint=endpoint
             )
         except RevisionCompactedError as error:
             compacted = error
         else:
-            return HashKV(response)
-        # Only with the hash of what is left does the server say where history begins.
+            return HashKV.from_message(response)
+        # Only the answer for the newest revision contains the compacted one.
         try:
             response = await self._channel.call(
-                HASH_KV, pb.HashKVRequest(), timeout=deadline.left(), endpoint=endpoint
+                HASH_KV, pb.HashKVRequest(), timeout=deadline.timeout(), endpoint=endpoint
             )
         except ClientError:
             compacted.compacted_revision = request.revision
@@ -132,21 +135,21 @@ class MaintenanceClient(Service):
         self,
         member_id: int = 0,
         *,
-        alarm_type: str | AlarmType = "no space",
+        alarm_type: Literal["no space", "corrupt"] | AlarmType = "no space",
         timeout: float | None = None,
     ) -> list[Alarm]:
-        """Raise an alarm for a member, 0 for all together; return what was raised.
+        """Raise an alarm for a member, 0 for all members together; return the raised alarms.
 
-        `alarm_type` is "no space" or "corrupt". Either stops all writes to the cluster,
-        until `disarm_alarm`. Raising an alarm that is there raises no second.
+        `alarm_type` is "no space" or "corrupt". Both stop all writes to the cluster until
+        `disarm_alarm`. Raising the same alarm again has no effect.
 
-        Raises `MemberNotFoundError` for an id that no member has: the server would take it.
+        Raises `MemberNotFoundError` for an id that no member has; the server would accept it.
         """
         checked_member_id("member_id", member_id, minimum=0)
         kind = checked_alarm_type(alarm_type, one=True)
-        deadline = Deadline("timeout", timeout)
+        deadline = self._deadline(timeout)
         if member_id:
-            members = await self._cluster.members(timeout=deadline.left())
+            members = await self._cluster.members(timeout=deadline.timeout())
             if not any(member.id == member_id for member in members):
                 raise MemberNotFoundError(f"no member of the cluster has the id {member_id}")
         return await self._change_alarm("activate", Alarm(kind, member_id), deadline)
@@ -154,16 +157,16 @@ class MaintenanceClient(Service):
     def list_alarms(
         self,
         member_id: int = 0,
-        alarm_type: str | AlarmType = "none",
+        alarm_type: AlarmName | AlarmType = "none",
         *,
         timeout: float | None = None,
         endpoint: str | None = None,
     ) -> Listing[Alarm]:
-        """List the alarms that are raised.
+        """List the active alarms.
 
-        `await` gives a list, `async for` one after the other. With a `member_id`, those of
-        that member and those that were raised for all together. `alarm_type` is "no
-        space", "corrupt", or "none" for every type.
+        `await` returns a list, `async for` iterates. A `member_id` selects the alarms of that
+        member and those raised for all members together; 0 selects all. `alarm_type` is
+        "no space", "corrupt", or "none" for every type.
         """
         checked_member_id("member_id", member_id, minimum=0)
         kind = checked_alarm_type(alarm_type)
@@ -175,25 +178,25 @@ class MaintenanceClient(Service):
             for alarm in alarms:
                 yield alarm
 
-        return Listing(ask)
+        return Listing("alarms", ask)
 
     async def disarm_alarm(
         self,
         member_id: int = 0,
         *,
-        alarm_type: str | AlarmType = "no space",
+        alarm_type: AlarmName | AlarmType = "no space",
         timeout: float | None = None,
     ) -> list[Alarm]:
-        """Disarm the alarms of a member, 0 for everybody's; return those that were.
+        """Disarm the alarms of a member, 0 for all members; return the disarmed alarms.
 
-        Only those for lack of space: one that says that data differ is not to go by the
-        way. `alarm_type` "corrupt" disarms those, "none" every type.
+        `alarm_type` is "no space", "corrupt", or "none" for every type. The default leaves alarms
+        for corrupt data armed, which should not be disarmed by accident.
         """
         checked_member_id("member_id", member_id, minimum=0)
         kind = checked_alarm_type(alarm_type)
-        deadline = Deadline("timeout", timeout)
-        # To a server, 0 is not everybody, but the alarm that was raised with 0.
-        alarms = await ask_alarms(self._channel, 0, kind, timeout=deadline.left())
+        deadline = self._deadline(timeout)
+        # The server takes 0 as the alarm that was raised with 0, not as all alarms.
+        alarms = await ask_alarms(self._channel, 0, kind, timeout=deadline.timeout())
         disarmed = []
         for alarm in alarms:
             if member_id in (0, alarm.member_id):
@@ -202,7 +205,7 @@ class MaintenanceClient(Service):
 
     async def _change_alarm(self, action: str, alarm: Alarm, deadline: Deadline) -> list[Alarm]:
         request = alarm_request(action, alarm.member_id, alarm.alarm_type)
-        response = await self._channel.call(ALARM, request, timeout=deadline.left())
+        response = await self._channel.call(ALARM, request, timeout=deadline.timeout())
         return [Alarm(each.alarm, each.memberID) for each in response.alarms]
 
     # The database ----------------------------------------------------------------------
@@ -210,10 +213,11 @@ class MaintenanceClient(Service):
     async def defragment(
         self, *, timeout: float | None = None, endpoint: str | None = None
     ) -> None:
-        """Give the free space in a member's database file back to its disk.
+        """Return the free space in a member's database file to the file system.
 
-        The member answers nobody meanwhile, as long as its database is large. For all
-        members, see `defragment_cluster`.
+        The member answers no other call meanwhile, which takes long with a large database. See
+        `defragment_cluster` for all members. After a cancellation or an error that is not
+        `definite` the member may still be defragmenting.
         """
         request = pb.DefragmentRequest()
         await self._channel.call(DEFRAGMENT, request, timeout=timeout, endpoint=endpoint)
@@ -221,24 +225,28 @@ class MaintenanceClient(Service):
     def defragment_cluster(
         self, *, timeout: float | None = None, health_timeout: float = 60.0
     ) -> Listing[Defragmentation]:
-        """Defragment every member of the cluster, one by one, the leader last.
+        """Defragment every member of the cluster, one after the other, the leader last.
 
-        `async for` reports each when all members are well again: they answer, follow one
-        leader and have applied what was agreed upon when that one was done. Only then comes
-        the next; leaving the loop leaves the others as they are. `await` does them all and
-        gives the list. Learners are left out, for they do not serve it.
+        `async for` yields each member after its defragmentation, once all members are healthy
+        again: they answer, follow the same leader and have applied the log up to where it was
+        when the defragmentation ended. Then it continues with the next member; leaving the loop
+        skips the rest. `await` defragments all members and returns the list. Learners are
+        skipped, because they do not support it.
 
-        `timeout` is the seconds that one may take, None for no limit; `health_timeout`
-        those to get well again, 60.
+        `timeout` is the number of seconds that the defragmentation of one member may take, None
+        means no limit; `health_timeout` is the number of seconds within which all members must be
+        healthy again.
 
-        Raises `UnhealthyClusterError`, before the first one if not all members are well, and
-        later if they do not get well in time, or whatever defragmenting one raises; no
-        other is touched then.
+        Raises `UnhealthyClusterError` if not all members are healthy at the start, or not in time
+        after a defragmentation, and any error of a defragmentation; the remaining members are not
+        defragmented then.
         """
         if timeout is not None:
             check_timeout("timeout", timeout)
         check_timeout("health_timeout", health_timeout)
-        return Listing(lambda: defragment_all(self._cluster, timeout, health_timeout))
+        return Listing(
+            "defragmentations", lambda: defragment_all(self._cluster, timeout, health_timeout)
+        )
 
     async def snapshot(
         self,
@@ -248,24 +256,23 @@ class MaintenanceClient(Service):
         timeout: float | None = None,
         endpoint: str | None = None,
     ) -> Snapshot:
-        """Take a snapshot of a member's database, and say what was taken.
+        """Save a snapshot of a member's database; return its size and checksum.
 
         `file_obj` is a path, or a binary file object, whose `write` may return an awaitable.
-        Under a path there is a whole and sound snapshot or what was there before, whatever
-        happens: it is written beside, synced, and takes its place at the end. A file object
-        stays open, and may be left with part of a snapshot when this fails.
+        A path never contains part of a snapshot: the snapshot is written to a file beside it,
+        synced, and renamed at the end. A file object stays open, and may contain part of a
+        snapshot if this raises or is cancelled.
 
-        `progress` is called with the bytes so far and how many there will be.
+        `progress` is called with the number of bytes so far and the total; it is not awaited.
 
-        What comes is checked against the checksum that ends it: `SnapshotDamagedError` is
-        raised if it does not fit or is missing. A file that cannot be written raises its
-        `OSError`, and a folder that cannot, before the server is asked. A snapshot that
-        breaks off is not gone on with. Cancelling waits for the piece that is just being
-        written, a megabyte at most.
+        Raises `SnapshotDamagedError` if the checksum at the end of the snapshot is missing or
+        does not match, and `OSError` if the file cannot be written; a directory that is not
+        writable is detected before the server is asked. An interrupted snapshot is not resumed.
+        A cancellation waits for the block that is being written, at most a megabyte.
         """
         target = destination(file_obj)
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress must be callable, not {type(progress).__name__}")
+        if progress is not None:
+            check_callback("progress", progress)
         check = SnapshotCheck()
         async with target:
             download = self._channel.download(
@@ -285,19 +292,19 @@ class MaintenanceClient(Service):
     async def move_leader(
         self, member_id: int, *, timeout: float | None = None, endpoint: str | None = None
     ) -> None:
-        """Let the member with this id lead, and return when it does.
+        """Transfer the leadership to the member with this id; return when it leads.
 
-        Only the leader can hand over: it is looked for, unless `endpoint` names it.
+        The current leader serves this call; it is looked up unless `endpoint` addresses it.
 
-        Raises `BadLeaderTransfereeError` for an id that no member with a vote has,
-        `NotLeaderError` if the member at `endpoint` does not lead, `NoLeaderError` when
-        nobody does.
+        Raises `BadLeaderTransfereeError` for an id that no voting member has, `NotLeaderError`
+        if the member at `endpoint` is not the leader, `NoLeaderError` if there is no leader or it
+        cannot be reached.
         """
         request = move_leader_request(member_id)
-        deadline = Deadline("timeout", timeout)
+        deadline = self._deadline(timeout)
         if endpoint is not None:
             await self._channel.call(
-                MOVE_LEADER, request, timeout=deadline.left(), endpoint=endpoint
+                MOVE_LEADER, request, timeout=deadline.timeout(), endpoint=endpoint
             )
             return
         searches = 0
@@ -306,38 +313,38 @@ class MaintenanceClient(Service):
             leader = await leader_endpoint(self._cluster, deadline)
             try:
                 await self._channel.call(
-                    MOVE_LEADER, request, timeout=deadline.left(), endpoint=leader
+                    MOVE_LEADER, request, timeout=deadline.timeout(), endpoint=leader
                 )
             except NotLeaderError:
-                if searches == _MOST_SEARCHES:
+                if searches == _MAX_SEARCHES:
                     raise
             else:
                 return
 
     async def validate_downgrade(self, version: str, *, timeout: float | None = None) -> str:
-        """Ask whether the cluster can be downgraded to `version`, as "3.4".
+        """Check that the cluster can be downgraded to `version`, for example "3.4".
 
-        Returns the version that the cluster is at. Raises `InvalidDowngradeTargetError` if
-        it cannot (only one minor version at a time), `WrongDowngradeVersionFormatError` for
-        what is no version, `DowngradeInProcessError` while one is going on,
+        Returns the version of the cluster. Raises `InvalidDowngradeTargetError` if it cannot
+        (only one minor version at a time), `WrongDowngradeVersionFormatError` if `version` is
+        not a version, `DowngradeInProcessError` during a downgrade,
         `UnsupportedByServerError` before etcd 3.5.
         """
         return await self._downgrade("validate", version, timeout)
 
     async def enable_downgrade(self, version: str, *, timeout: float | None = None) -> str:
-        """Let the members be replaced by those of `version`; return the cluster's version.
+        """Allow members of `version` to join; return the version of the cluster.
 
-        Raises what `validate_downgrade` raises. A server of etcd 3.5 carries it out and
-        does not answer: the call runs into a timeout, and `validate_downgrade` tells, by
-        `DowngradeInProcessError`, that it is so.
+        Raises what `validate_downgrade` raises. etcd 3.5 enables the downgrade and does not
+        answer: the call ends with a timeout, and `validate_downgrade` raises
+        `DowngradeInProcessError` from then on.
         """
         return await self._downgrade("enable", version, timeout)
 
     async def cancel_downgrade(self, *, timeout: float | None = None) -> str:
-        """End the downgrade that is going on; return the cluster's version.
+        """Cancel the current downgrade; return the version of the cluster.
 
-        Raises `NoInflightDowngradeError` if there is none. What `enable_downgrade` says of
-        etcd 3.5 holds here too.
+        Raises `NoInflightDowngradeError` if there is none. etcd 3.5 does not answer this call
+        either, see `enable_downgrade`.
         """
         return await self._downgrade("cancel", None, timeout)
 
@@ -347,5 +354,5 @@ class MaintenanceClient(Service):
 
     @property
     def _cluster(self) -> ClusterClient:
-        # A client of all services is itself what its members come from.
-        return self if isinstance(self, ClusterClient) else ClusterClient(self._channel)
+        """The client that reads the member list; the members in it keep it."""
+        return ClusterClient(self._channel)

@@ -1,119 +1,65 @@
-"""What the maintenance calls return."""
+"""The results of the maintenance calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass, field
 
-from etcd_channel import ClientError, Record, ResponseHeader
-from etcd_channel.pb import common_pb2
+from etcd_channel import ClientError, ResponseHeader
 from etcd_cluster.members import Member
 from etcd_cluster.pb import maintenance_pb2 as pb
 
 __all__ = ["Defragmentation", "DowngradeInfo", "HashKV", "MemberStatus", "Status"]
 
+_NO_HEADER = ResponseHeader()
 
-class DowngradeInfo(Record):
-    """Whether the cluster is on its way to an older version."""
 
-    __slots__ = ("enabled", "target_version")
-    _fields: ClassVar[tuple[str, ...]] = __slots__
+@dataclass(frozen=True, slots=True)
+class DowngradeInfo:
+    """Whether the cluster is being downgraded to an older version."""
 
     enabled: bool
-    """Whether a downgrade is going on."""
+    """Whether a downgrade is enabled."""
     target_version: str
-    """The version that it goes to; empty when none is going on."""
-
-    def __init__(self, enabled: bool, target_version: str) -> None:
-        self.enabled = enabled
-        self.target_version = target_version
+    """The version that it is downgraded to; empty if no downgrade is enabled."""
 
 
-class Status(Record):
-    """How a member is."""
-
-    __slots__ = _fields = (
-        "version",
-        "db_size",
-        "leader",
-        "raft_index",
-        "raft_term",
-        "header",
-        "leader_id",
-        "raft_applied_index",
-        "errors",
-        "db_size_in_use",
-        "is_learner",
-        "storage_version",
-        "db_size_quota",
-        "downgrade",
-    )
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status of a member."""
 
     version: str
-    """The version of etcd that the member runs, as "3.5.16"."""
+    """The version of etcd that the member runs, for example "3.5.16"."""
     db_size: int
-    """The bytes of its database file, free space in it included."""
+    """The size of its database file in bytes, including free space."""
     leader: Member | None
-    """The leader of the cluster; None where the member knows of none."""
+    """The leader of the cluster; None if the member knows of none."""
     raft_index: int
-    """How far its log goes that the majority has."""
+    """The index of the last committed entry of its log."""
     raft_term: int
-    """The term that it knows of: one leader's, at most."""
-    header: ResponseHeader
-    """Who answered (`header.member_id`), and the revision of its store."""
-    leader_id: int
-    """The leader's id, 0 where there is none."""
-    raft_applied_index: int
-    """How far it has applied its log; behind `raft_index` it has work to do."""
-    errors: list[str]
-    """What is wrong, in the server's words: no leader, alarms."""
-    db_size_in_use: int
-    """The bytes of `db_size` that hold something; defragmenting frees the rest."""
-    is_learner: bool
-    """Whether it follows without a vote."""
-    storage_version: str | None
-    """The version that its data on disk are of; None before etcd 3.6."""
-    db_size_quota: int | None
-    """The bytes that `db_size` may grow to; None before etcd 3.6."""
-    downgrade: DowngradeInfo | None
-    """Whether a downgrade is going on; None before etcd 3.6."""
-
-    def __init__(
-        self,
-        version: str,
-        db_size: int,
-        leader: Member | None,
-        raft_index: int,
-        raft_term: int,
-        *,
-        header: ResponseHeader | None = None,
-        leader_id: int = 0,
-        raft_applied_index: int = 0,
-        errors: Sequence[str] = (),
-        db_size_in_use: int = 0,
-        is_learner: bool = False,
-        storage_version: str | None = None,
-        db_size_quota: int | None = None,
-        downgrade: DowngradeInfo | None = None,
-    ) -> None:
-        self.version = version
-        self.db_size = db_size
-        self.leader = leader
-        self.raft_index = raft_index
-        self.raft_term = raft_term
-        self.header = header or ResponseHeader(common_pb2.ResponseHeader())
-        self.leader_id = leader_id
-        self.raft_applied_index = raft_applied_index
-        self.errors = list(errors)
-        self.db_size_in_use = db_size_in_use
-        self.is_learner = is_learner
-        self.storage_version = storage_version
-        self.db_size_quota = db_size_quota
-        self.downgrade = downgrade
+    """The current Raft term; a term has at most one leader."""
+    header: ResponseHeader = field(default=_NO_HEADER, kw_only=True)
+    """The member that answered (`header.member_id`), and the revision of its store."""
+    leader_id: int = field(default=0, kw_only=True)
+    """The leader's id; 0 if there is none."""
+    raft_applied_index: int = field(default=0, kw_only=True)
+    """The index of the last entry that it has applied; below `raft_index` if it lags behind."""
+    errors: tuple[str, ...] = field(default=(), kw_only=True)
+    """Problems that the server reports, such as a missing leader or alarms."""
+    db_size_in_use: int = field(default=0, kw_only=True)
+    """The bytes of `db_size` that are in use; defragmentation frees the rest."""
+    is_learner: bool = field(default=False, kw_only=True)
+    """Whether it is a learner, without a vote."""
+    storage_version: str | None = field(default=None, kw_only=True)
+    """The version of its data format; None before etcd 3.6."""
+    db_size_quota: int | None = field(default=None, kw_only=True)
+    """The limit of `db_size` in bytes; None before etcd 3.6."""
+    downgrade: DowngradeInfo | None = field(default=None, kw_only=True)
+    """The downgrade, if one is enabled; None before etcd 3.6."""
 
     @classmethod
     def of(cls, message: pb.StatusResponse, members: Sequence[Member]) -> Status:
-        """Make a status of what came over the wire, with the leader as one of `members`."""
+        """Make a status from a response; the leader is taken from `members`."""
         downgrade = None
         if message.HasField("downgradeInfo"):
             info = message.downgradeInfo
@@ -127,7 +73,7 @@ class Status(Record):
             header=ResponseHeader(message.header),
             leader_id=message.leader,
             raft_applied_index=message.raftAppliedIndex,
-            errors=[error.strip() for error in message.errors],
+            errors=tuple(error.strip() for error in message.errors),
             db_size_in_use=message.dbSizeInUse,
             is_learner=message.isLearner,
             storage_version=message.storageVersion or None,
@@ -135,94 +81,65 @@ class Status(Record):
             downgrade=downgrade,
         )
 
-    def __hash__(self) -> int:
-        return hash((self.header, self.raft_applied_index))
 
-
-class MemberStatus(Record):
-    """A member of the cluster and how it is, or why it does not say."""
-
-    __slots__ = ("endpoint", "error", "member", "status")
-    _fields: ClassVar[tuple[str, ...]] = ("member", "endpoint", "status", "error")
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """A member of the cluster, and its status or the error of the call."""
 
     member: Member
-    """The member, as the list tells of it."""
+    """The member, as in the member list."""
     endpoint: str | None
-    """Where it was asked; None if it advertises no address."""
-    status: Status | None
-    """How it is; None if it did not answer."""
-    error: ClientError | None
-    """Why it did not answer; None if it did, or has no address."""
-
-    def __init__(
-        self,
-        member: Member,
-        endpoint: str | None,
-        status: Status | None = None,
-        error: ClientError | None = None,
-    ) -> None:
-        self.member = member
-        self.endpoint = endpoint
-        self.status = status
-        self.error = error
+    """The endpoint that was called; None if the member advertises no client URL."""
+    status: Status | None = None
+    """Its status; None if it did not answer."""
+    error: ClientError | None = None
+    """The error; None if it answered."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the member answers and knows of a leader."""
+        """Whether the member answered and knows of a leader."""
         return self.status is not None and self.status.leader_id != 0
 
 
-class HashKV(Record):
-    """The hash of what a member stores, to be compared with the other members'.
+@dataclass(frozen=True, slots=True)
+class HashKV:
+    """The hash of a member's keys and their history, to compare it with other members.
 
-    Two members that hold the same give the same `hash` for one revision, if their
-    `compact_revision` is the same too.
+    Members with the same data and the same `compact_revision` return the same `hash` for one
+    revision.
     """
 
-    __slots__ = _fields = ("header", "hash", "compact_revision", "hash_revision")
-
     header: ResponseHeader
-    """Who answered, and the newest revision there."""
+    """The member that answered, and the newest revision of its store."""
     hash: int
-    """The hash over the keys and their history."""
+    """The hash of the keys and their history."""
     compact_revision: int
-    """The revision that history was compacted at, and is hashed from; -1 where it never was."""
+    """The compacted revision, at which the hashed history starts; -1 before any compaction."""
     hash_revision: int | None
-    """The revision up to which was hashed; None before etcd 3.6."""
+    """The revision at which the hashed history ends; None before etcd 3.6."""
 
-    def __init__(self, message: pb.HashKVResponse) -> None:
-        self.header = ResponseHeader(message.header)
-        self.hash = message.hash
-        self.compact_revision = message.compact_revision
-        self.hash_revision = message.hash_revision or None
+    @classmethod
+    def from_message(cls, message: pb.HashKVResponse) -> HashKV:
+        """Make the result from a response."""
+        return cls(
+            ResponseHeader(message.header),
+            message.hash,
+            message.compact_revision,
+            message.hash_revision or None,
+        )
 
 
-class Defragmentation(Record):
-    """What defragmenting one member of a cluster came to."""
-
-    __slots__ = _fields = ("member", "endpoint", "seconds", "db_size_before", "db_size_after")
+@dataclass(frozen=True, slots=True)
+class Defragmentation:
+    """The result of the defragmentation of one member."""
 
     member: Member
-    """The member."""
+    """The defragmented member."""
     endpoint: str
-    """Where it was asked."""
+    """The endpoint that was called."""
     seconds: float
-    """How long it was busy with it, and answered nobody."""
+    """The duration of the defragmentation, during which the member answered no other call."""
     db_size_before: int
-    """The bytes of its database file before."""
+    """The size of its database file before the defragmentation, in bytes."""
     db_size_after: int
-    """The bytes of it when the member was healthy again."""
-
-    def __init__(
-        self,
-        member: Member,
-        endpoint: str,
-        seconds: float,
-        db_size_before: int,
-        db_size_after: int,
-    ) -> None:
-        self.member = member
-        self.endpoint = endpoint
-        self.seconds = seconds
-        self.db_size_before = db_size_before
-        self.db_size_after = db_size_after
+    """The size of its database file once all members were healthy again, in bytes."""

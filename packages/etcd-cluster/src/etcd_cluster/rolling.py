@@ -1,4 +1,4 @@
-"""The whole cluster, one member after the other."""
+"""Operations on all members of a cluster: status, the leader, rolling defragmentation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from etcd_channel import ClientError, ConnectionFailedError, ConnectionTimeoutError
+from etcd_channel.deadline import Deadline
 from etcd_channel.errors import NoLeaderError, NotFoundError, UnhealthyClusterError
-from etcd_cluster._deadline import Deadline
 from etcd_cluster.cluster import ClusterClient
 from etcd_cluster.members import Member, endpoint_name
 from etcd_cluster.pb import maintenance_pb2 as pb
@@ -19,23 +19,23 @@ __all__ = ["defragment_all", "leader_endpoint", "survey"]
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
-# A member that stays silent must not take all the time that there is to get well.
-_MOST_FOR_ONE = 3.0
+# Seconds for the status of one member, so that a silent member does not use up the whole deadline.
+_MAX_STATUS_TIMEOUT = 3.0
 
 
 async def survey(client: ClusterClient, deadline: Deadline) -> list[MemberStatus]:
-    """Ask every member how it is, all at once; the answers are in the order of the list.
+    """Ask all members for their status at the same time; return it in the order of the member list.
 
-    The channel's endpoints are asked first, for the caller can reach them; an address that
-    a member advertises only where none of them is that member's.
+    The channel's endpoints are called first, because the caller can reach them; a URL that a
+    member advertises is called only if none of the endpoints belongs to that member.
     """
     channel = client.channel
-    members = await client.members(linearizable=False, timeout=deadline.left())
+    members = await client.members(linearizable=False, timeout=deadline.timeout())
     found: dict[int, MemberStatus] = {}
     failed: dict[str, ClientError] = {}
 
     async def ask(endpoint: str) -> None:
-        timeout = deadline.left(min(_MOST_FOR_ONE, channel.timeout))
+        timeout = deadline.timeout(min(_MAX_STATUS_TIMEOUT, channel.timeout))
         try:
             response = await channel.call(
                 STATUS, pb.StatusRequest(), timeout=timeout, endpoint=endpoint
@@ -43,7 +43,7 @@ async def survey(client: ClusterClient, deadline: Deadline) -> list[MemberStatus
         except ClientError as error:
             failed[endpoint_name(endpoint)] = error
         except ValueError as error:
-            # The channel's TLS does not go with what the member advertises.
+            # The channel's TLS does not allow the URL that the member advertises.
             failed[endpoint_name(endpoint)] = ConnectionFailedError(str(error), definite=True)
         else:
             status = Status.of(response, members)
@@ -53,8 +53,8 @@ async def survey(client: ClusterClient, deadline: Deadline) -> list[MemberStatus
 
     asked = channel.endpoints
     await asyncio.gather(*map(ask, asked))
-    lost = [member for member in members if member.id not in found]
-    others = {endpoint_name(url): url for member in lost for url in member.endpoints}
+    missing = [member for member in members if member.id not in found]
+    others = {endpoint_name(url): url for member in missing for url in member.endpoints}
     await asyncio.gather(*(ask(url) for name, url in others.items() if name not in asked))
     return [found.get(member.id) or _unreached(member, failed) for member in members]
 
@@ -62,7 +62,9 @@ async def survey(client: ClusterClient, deadline: Deadline) -> list[MemberStatus
 def _unreached(member: Member, failed: Mapping[str, ClientError]) -> MemberStatus:
     endpoint = member.endpoint
     if endpoint is None:
-        error: ClientError = NotFoundError("the member advertises no address, or was not started")
+        error: ClientError = NotFoundError(
+            "the member advertises no client URL, or was never started"
+        )
     else:
         failure = failed.get(endpoint_name(endpoint))
         error = failure or NotFoundError(f"another member answers at {endpoint}")
@@ -70,10 +72,10 @@ def _unreached(member: Member, failed: Mapping[str, ClientError]) -> MemberStatu
 
 
 async def leader_endpoint(client: ClusterClient, deadline: Deadline) -> str:
-    """Find where the leader is asked; raise `NoLeaderError` if there is none to be found."""
+    """Return the endpoint of the leader; raise `NoLeaderError` if none can be found."""
     channel = client.channel
-    response = await channel.call(STATUS, pb.StatusRequest(), timeout=deadline.left())
-    members = await client.members(linearizable=False, timeout=deadline.left())
+    response = await channel.call(STATUS, pb.StatusRequest(), timeout=deadline.timeout())
+    members = await client.members(linearizable=False, timeout=deadline.timeout())
     leader = next((member for member in members if member.id == response.leader), None)
     if leader is None:
         raise NoLeaderError("the cluster has no leader now", definite=True)
@@ -89,19 +91,19 @@ async def leader_endpoint(client: ClusterClient, deadline: Deadline) -> str:
 async def defragment_all(
     client: ClusterClient, timeout: float | None, health_timeout: float
 ) -> AsyncGenerator[Defragmentation, None]:
-    """Defragment every member that votes, the leader last, each only when all are well."""
-    reports = await survey(client, Deadline("health_timeout", health_timeout))
-    ill = _complaints(reports)
-    if ill:
+    """Defragment every voting member, the leader last, each one only while all are healthy."""
+    reports = await survey(client, Deadline.of("health_timeout", health_timeout))
+    problems = _problems(reports)
+    if problems:
         raise UnhealthyClusterError(
-            f"nothing was defragmented, for not all members are well: {'; '.join(ill)}",
+            f"nothing was defragmented, because not all members are healthy: {'; '.join(problems)}",
             definite=True,
         )
     todo = {report.member.id for report in reports if not report.member.is_learner}
     while todo:
         before = _next(reports, todo)
         if before is None:
-            return  # Those that are left were removed meanwhile.
+            return  # the remaining members were removed from the cluster meanwhile
         member, endpoint = before.member, before.endpoint
         assert before.status is not None
         assert endpoint is not None
@@ -117,13 +119,13 @@ async def defragment_all(
         yield Defragmentation(
             member, endpoint, seconds, before.status.db_size, after.status.db_size
         )
-        # Whoever was told of it may have taken his time.
+        # The caller may have continued the iteration after a while.
         if todo:
             reports = await _recovered(client, member, health_timeout)
 
 
 def _next(reports: Sequence[MemberStatus], todo: set[int]) -> MemberStatus | None:
-    """The next of those to do: one that does not lead, as long as there is one."""
+    """Return the next member to defragment: the leader only if it is the last one."""
     left = [report for report in reports if report.member.id in todo]
     left.sort(key=lambda report: report.member.id == (report.status and report.status.leader_id))
     return left[0] if left else None
@@ -132,40 +134,40 @@ def _next(reports: Sequence[MemberStatus], todo: set[int]) -> MemberStatus | Non
 async def _recovered(
     client: ClusterClient, member: Member, health_timeout: float
 ) -> list[MemberStatus]:
-    """Wait until all members are well, and have applied what was agreed upon by now.
+    """Wait until all members are healthy, and have applied the log up to its current end.
 
-    That is nothing that a member tells of by itself: it is asked, again and again.
+    The status of the members is polled, because etcd has no event for this.
     """
-    deadline = Deadline("health_timeout", health_timeout)
+    deadline = Deadline.of("health_timeout", health_timeout)
     pause = _FIRST_PAUSE
-    agreed = None
+    target_index = None
     while True:
         try:
             reports = await survey(client, deadline)
         except (ConnectionFailedError, ConnectionTimeoutError) as error:
-            ill = [str(error)]
+            problems = [str(error)]
         else:
             indexes = [report.status.raft_index for report in reports if report.status]
-            if agreed is None and indexes:
-                agreed = max(indexes)
-            ill = _complaints(reports, agreed or 0)
-            if not ill:
+            if target_index is None and indexes:
+                target_index = max(indexes)
+            problems = _problems(reports, target_index or 0)
+            if not problems:
                 return reports
         if deadline.passed:
             raise UnhealthyClusterError(
                 f"{_name(member)} was defragmented, and {health_timeout} s later not all members"
-                f" are well: {'; '.join(ill)}",
+                f" are healthy: {'; '.join(problems)}",
                 definite=False,
             )
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _complaints(reports: Sequence[MemberStatus], agreed: int = 0) -> list[str]:
-    """What is wrong with whom; nothing, if all answer, follow one leader and keep up."""
+def _problems(reports: Sequence[MemberStatus], target_index: int = 0) -> list[str]:
+    """Return the problems of the members; none if all answer, follow one leader and keep up."""
     leaders = {report.status.leader_id for report in reports if report.status}
     if len(leaders) > 1:
-        return ["the members do not agree who leads"]
+        return ["the members do not agree on the leader"]
     found = []
     for report in reports:
         status = report.status
@@ -173,10 +175,10 @@ def _complaints(reports: Sequence[MemberStatus], agreed: int = 0) -> list[str]:
             found.append(f"{_name(report.member)} does not answer: {report.error}")
         elif not status.leader_id:
             found.append(f"{_name(report.member)} knows of no leader")
-        elif status.raft_applied_index < agreed:
+        elif status.raft_applied_index < target_index:
             found.append(
-                f"{_name(report.member)} is at {status.raft_applied_index} of {agreed}"
-                " of what it has to apply"
+                f"{_name(report.member)} has applied {status.raft_applied_index} of {target_index}"
+                " log entries"
             )
     return found
 

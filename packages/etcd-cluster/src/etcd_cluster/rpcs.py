@@ -1,7 +1,7 @@
 """The RPCs of etcd's Cluster and Maintenance services.
 
-Status, Defragment, Hash, HashKV and Snapshot speak of the member that they are sent to: repeated
-on another endpoint, they answer another question. Who names an endpoint must stay with it.
+Status, Defragment, Hash, HashKV and Snapshot concern the member that they are sent to, so a call
+with an `endpoint` is repeated only there.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ MEMBER_PROMOTE = Rpc(
     since="3.4",
 )
 
-# etcd's Go client repeats it. Only its GET reads; an alarm that is raised or cleared a second
-# time may not be the one that was meant.
+# etcd's Go client repeats it. Only its GET is a read; a repeated activation or deactivation may
+# change a newer alarm than the caller meant.
 ALARM = Rpc(
     "/etcdserverpb.Maintenance/Alarm",
     maintenance_pb2.AlarmRequest,
@@ -66,12 +66,12 @@ STATUS = Rpc(
     maintenance_pb2.StatusResponse,
     repeatable=True,
 )
-# The member answers nobody else meanwhile, as long as its database is large.
+# The member answers no other call meanwhile, which takes long with a large database.
 DEFRAGMENT = Rpc(
     "/etcdserverpb.Maintenance/Defragment",
     maintenance_pb2.DefragmentRequest,
     maintenance_pb2.DefragmentResponse,
-    endless=True,
+    unbounded=True,
 )
 HASH = Rpc(
     "/etcdserverpb.Maintenance/Hash",
@@ -86,17 +86,18 @@ HASH_KV = Rpc(
     repeatable=True,
     since="3.3",
 )
-# Begun anew it is another snapshot: what has come of the first is to be thrown away.
+# A repetition makes a new snapshot; the data received from the first one is discarded.
 SNAPSHOT = Rpc(
     "/etcdserverpb.Maintenance/Snapshot",
     maintenance_pb2.SnapshotRequest,
     maintenance_pb2.SnapshotResponse,
     repeatable=True,
-    endless=True,
+    unbounded=True,
     since="3.3",
 )
-# etcd's Go client repeats it. After it has succeeded the member asked is no longer the leader and
-# says so, which reads as a failure; and were the leader to have changed again, it moves it back.
+# etcd's Go client repeats it. After a success, the member that was called is no longer the leader
+# and answers a repetition with an error; if it leads again by then, it would give up the leadership
+# once more.
 MOVE_LEADER = Rpc(
     "/etcdserverpb.Maintenance/MoveLeader",
     maintenance_pb2.MoveLeaderRequest,

@@ -1,67 +1,64 @@
-"""A snapshot's way from the server to a file, checked while it passes.
+"""Verifies a snapshot while it is received.
 
-The stream is the database file, in pages of 512 bytes at least, and after it the SHA-256
-of all that (etcd's server/etcdserver/api/v3rpc/maintenance.go).
+The stream contains the database file, in pages of at least 512 bytes, and then the SHA-256 of the
+file (etcd's server/etcdserver/api/v3rpc/maintenance.go).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from etcd_channel import Record
 from etcd_cluster.errors import SnapshotDamagedError
 from etcd_cluster.pb import maintenance_pb2 as pb
 
 __all__ = ["Progress", "Snapshot", "SnapshotCheck"]
 
 Progress = Callable[[int, int], object]
-"""Is told the bytes so far, and how many there will be."""
+"""Called with the number of bytes so far and the total."""
 
 _PAGE: Final = 512
 _TRAILER: Final = 32
 
 
-class Snapshot(Record):
-    """A snapshot that was taken, and found whole."""
-
-    __slots__ = _fields = ("size", "sha256", "version")
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that was saved, and whose checksum was verified."""
 
     size: int
-    """Its bytes, the checksum at its end included."""
+    """Its size in bytes, including the checksum at its end."""
     sha256: str
-    """The checksum of the database in it, as its last 32 bytes say it, in hexadecimal."""
-    version: str | None
+    """The SHA-256 of the database, which is stored in the last 32 bytes, in hexadecimal."""
+    version: str | None = None
     """The version of etcd that wrote it; None before etcd 3.6."""
-
-    def __init__(self, size: int, sha256: str, version: str | None = None) -> None:
-        self.size = size
-        self.sha256 = sha256
-        self.version = version
 
 
 class SnapshotCheck:
-    """Follows a snapshot message by message; holds no more of it than its last 32 bytes."""
+    """Verifies a snapshot message by message; keeps only its last 32 bytes in memory."""
 
     def __init__(self) -> None:
         self.done = 0
-        """The bytes so far."""
+        """The number of bytes so far."""
         self.total = 0
-        """How many there will be, as far as the server said; 0 before the first."""
+        """The total that the server announced; 0 before the first message."""
         self._version = ""
         self._sum = hashlib.sha256()
         self._held = b""
 
+    def __repr__(self) -> str:
+        return f"SnapshotCheck(done={self.done}, total={self.total})"
+
     def add(self, message: pb.SnapshotResponse) -> bytes:
-        """Take the next message, and return the bytes in it."""
+        """Add the next message, and return the bytes in it."""
         blob = message.blob
         if not self.total:
-            # The server counts the database alone.
+            # The server counts only the database.
             self.total = len(blob) + message.remaining_bytes + _TRAILER
         self.done += len(blob)
         self._version = message.version or self._version
-        # What may be the checksum is not part of what it is of.
+        # The last 32 bytes may be the checksum, which is not part of the hashed data.
         if len(blob) >= _TRAILER:
             self._sum.update(self._held)
             self._sum.update(memoryview(blob)[:-_TRAILER])
@@ -73,19 +70,19 @@ class SnapshotCheck:
         return blob
 
     def finish(self) -> Snapshot:
-        """Say what was taken, or raise `SnapshotDamagedError`."""
-        sound = self._sum.digest() == self._held
-        if not sound and self.done < max(self.total, 1):
+        """Return the snapshot; raise `SnapshotDamagedError` if it is damaged or incomplete."""
+        matches = self._sum.digest() == self._held
+        if not matches and self.done < max(self.total, 1):
             raise SnapshotDamagedError(
-                f"the snapshot ended early: {self.done} of {self.total} bytes came"
+                f"the snapshot ended early: {self.done} of {self.total} bytes were received"
             )
-        if not sound:
+        if not matches:
             raise SnapshotDamagedError(
-                f"the snapshot was damaged on its way: the SHA-256 of its {self.done} bytes is"
+                f"the snapshot was damaged in transit: the SHA-256 of its {self.done} bytes is"
                 f" {self._sum.hexdigest()}, but should be {self._held.hex()}"
             )
         if self.done % _PAGE != _TRAILER:
             raise SnapshotDamagedError(
-                f"the snapshot has {self.done} bytes: that is no database with a checksum"
+                f"the snapshot has {self.done} bytes: not whole pages and a checksum"
             )
         return Snapshot(self.done, self._held.hex(), self._version or None)
