@@ -1,0 +1,54 @@
+"""The base class of the recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from etcd_channel import ChannelLike, NonCopyable, Service, channel_of
+from etcd_channel.tasks import log_errors
+from etcd_kv import KVClient
+from etcd_lease import LeaseClient
+from etcd_watch import WatchClient
+
+__all__ = ["Recipe"]
+
+T = TypeVar("T")
+
+
+class Recipe(NonCopyable):
+    """A recipe on the channel of a client, with the services that it is made of."""
+
+    def __init__(self, client: ChannelLike | Service) -> None:
+        self._channel = channel_of(client)
+        self._kv = KVClient(self._channel)
+        self._leases = LeaseClient(self._channel)
+        self._watches = WatchClient(self._channel)
+
+    @property
+    def channel(self) -> ChannelLike:
+        """The channel of the recipe's calls."""
+        return self._channel
+
+    async def _or_undo(
+        self,
+        work: Coroutine[Any, Any, T | None],
+        undo: Callable[[T], Coroutine[Any, Any, object]],
+    ) -> T | None:
+        """Await `work` to its end and return its result; if cancelled meanwhile, undo the result.
+
+        None is not undone. The cancellation is raised at the end; a failure to undo is logged.
+        """
+        done: list[T | None] = []
+
+        async def keep() -> None:
+            done.append(await work)
+
+        try:
+            await self._channel.run_to_completion(keep())
+        except BaseException as error:
+            for result in done:
+                if result is not None:
+                    await self._channel.run_to_completion(log_errors(undo(result)), error)
+            raise
+        return done[0]

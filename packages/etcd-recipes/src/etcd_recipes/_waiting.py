@@ -1,0 +1,59 @@
+"""Limits the time of a wait without losing what was waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from etcd_channel.tasks import finish, log_errors
+
+__all__ = ["within"]
+
+T = TypeVar("T")
+
+
+async def within(
+    seconds: float | None,
+    work: Coroutine[Any, Any, T | None],
+    undo: Callable[[T], Awaitable[object]] | None = None,
+    *,
+    unless: Coroutine[Any, Any, object] | None = None,
+) -> T | None:
+    """Await `work`; cancel it after `seconds`, or when `unless` has ended, and return None then.
+
+    None as `seconds` sets no limit. If the caller is cancelled at the moment at which `work`
+    returns a result, the result is undone by `undo`, unless it is None. `asyncio.wait_for` would
+    lose either before Python 3.12.
+    """
+    task = asyncio.create_task(work)
+    tasks: list[asyncio.Task[Any]] = [task]
+    if unless is not None:
+        tasks.append(asyncio.create_task(unless))
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await finish(_ended(tasks))
+    except BaseException as error:
+        try:
+            await finish(_ended(tasks), error)
+        finally:
+            if undo and not task.cancelled() and task.exception() is None:
+                result = task.result()
+                if result is not None:
+                    await finish(log_errors(undo(result)), error)
+        raise
+    try:
+        return None if task.cancelled() else task.result()
+    finally:
+        # The error's traceback refers to this frame: break the reference cycle.
+        del task, tasks
+
+
+async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # a cancelled caller does not retrieve it

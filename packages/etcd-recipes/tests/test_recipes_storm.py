@@ -1,0 +1,29 @@
+"""Recipes while worker processes are killed and connections break.
+
+The environment variable RECIPES_STORM_SECONDS makes it longer; `pytest -rP` shows what happened.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from recipes_storm import storm
+
+SECONDS = float(os.environ.get("RECIPES_STORM_SECONDS", "3"))
+
+
+@pytest.mark.parametrize("kind", ["queue", "work-queue", "partitioner"])
+async def test_no_item_is_lost_or_returned_twice_and_no_part_has_two_owners(kind: str) -> None:
+    found = await storm(kind, SECONDS)
+    sys.stdout.write(f"{found}\n")
+    assert found.complaints == []
+    assert found.kills > 0
+    assert found.events["got"] + found.events["done"] + found.events["counted"] > 0
+    assert found.twice == 0
+    # At most once: a killed consumer takes items with it, and an item of a get that failed is gone.
+    assert found.lost == 0 or kind == "queue"
+    assert found.counts_lost == 0
+    assert found.keys_left == []
+    assert found.leases_left == 0
