@@ -1,7 +1,7 @@
-"""A program as users of the reference have them: it knows the documented API and nothing else.
+"""A typical program for the reference: it uses only the documented API.
 
-python old_program.py HOST PORT PREFIX: it prints what it saw, without what differs from one run to
-the next. It runs on the reference and on this client alike.
+python old_program.py HOST PORT PREFIX prints the results, without values that differ between runs.
+It runs on the reference and on this client.
 """
 
 from __future__ import annotations
@@ -85,6 +85,10 @@ async def transactions(client: Any, prefix: bytes) -> list[Line]:
                 words.version(key) > 0,
                 words.create(key) != 0,
                 words.mod(key) > 0,
+                # Everything that int() accepts is a number.
+                words.create(key) != b"0",
+                words.version(key) > "0",
+                words.mod(key) > -1,
             ],
             success=[
                 words.put(key, b"success", prev_kv=True),
@@ -109,7 +113,7 @@ async def transactions(client: Any, prefix: bytes) -> list[Line]:
 
 
 def shape(response: Any) -> Any:
-    """What a transaction's response holds, as the documentation has it."""
+    """The contents of a transaction's response, as documented."""
     if isinstance(response, list):
         return [(value, kv.version) for value, kv in response]
     if response.HasField("response_put"):
@@ -153,6 +157,10 @@ async def watches(client: Any, prefix: bytes) -> list[Line]:
     seen.append(("once", event.kind == aetcd.rtypes.EventKind.PUT, event.kv.value))
     try:
         await client.watch_once(prefix + b"never", timeout=1)
+    except aetcd.exceptions.WatchTimeoutError:
+        seen.append(("nothing happened",))
+    try:
+        await client.watch_once(prefix + b"never", timeout=0)
     except aetcd.exceptions.WatchTimeoutError:
         seen.append(("nothing happened",))
     return seen

@@ -1,7 +1,7 @@
-"""The documented API is there: every name in its module, every parameter in its place.
+"""The documented API is complete: every name in its module, every parameter in its position.
 
-documented_api.tsv is the table of what is documented, one line for each name: the module, the name,
-the package that it must be the same object of, and for what can be called its parameters.
+documented_api.tsv has one row for each documented name: the module, the name, the package that must
+have the same object, and the parameters of a callable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import etcd_client
 
 
 class Row(NamedTuple):
-    """A line of the table."""
+    """A row of the table."""
 
     module: str
     name: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
         return self.name.split(".")[0]
 
     def found(self) -> Any:
-        """What has the name, the class that it is an attribute of included."""
+        """The object with the name, including the class of an attribute."""
         found = importlib.import_module(self.module)
         for part in self.name.split("."):
             found = getattr(found, part)
@@ -61,14 +61,14 @@ def test_a_documented_name_is_the_same_object_everywhere(row: Row) -> None:
     found = row.found()
     assert getattr(importlib.import_module(row.defined_in), row.name) is found
     assert row.name in importlib.import_module(row.module).__all__
-    # Beyond the documented modules, also at the top of both trees.
+    # The name is also at the top of both module trees.
     if row.module != "aetcd.utils":
         assert getattr(aetcd, row.name) is found
     assert getattr(etcd_client, row.name) is found
 
 
 @pytest.mark.parametrize("row", CALLABLES, ids=identifier)
-def test_a_documented_parameter_keeps_its_place_and_default(row: Row) -> None:
+def test_a_documented_parameter_keeps_its_position_and_default(row: Row) -> None:
     documented = inspect.signature(eval(f"lambda {row.parameters}: None"))
     found = row.found()
     actual = list(inspect.signature(found).parameters.values())
@@ -78,7 +78,7 @@ def test_a_documented_parameter_keeps_its_place_and_default(row: Row) -> None:
     assert [(parameter.name, parameter.default) for parameter in by_position] == [
         (parameter.name, parameter.default) for parameter in documented.parameters.values()
     ]
-    # What goes beyond is asked for by its name, and may always be left out.
+    # Further parameters are keyword-only and optional.
     for parameter in actual[len(by_position) :]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             assert parameter.default is not inspect.Parameter.empty
@@ -88,14 +88,14 @@ BY_POSITION = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITI
 
 
 @pytest.mark.parametrize("row", ATTRIBUTES, ids=identifier)
-def test_a_documented_attribute_is_there(row: Row) -> None:
+def test_every_documented_attribute_exists(row: Row) -> None:
     kind = getattr(importlib.import_module(row.module), row.owner)
     attribute = row.name.split(".")[1]
     declared = {name for each in kind.__mro__ for name in inspect.get_annotations(each)}
     assert hasattr(kind, attribute) or attribute in declared
 
 
-def test_the_documented_modules_hold_nothing_but_what_is_documented() -> None:
+def test_the_documented_modules_have_only_documented_names() -> None:
     for module in sorted({row.module for row in ROWS}):
         documented = {row.name for row in NAMES if row.module == module}
         assert set(importlib.import_module(module).__all__) == documented, module
@@ -112,7 +112,7 @@ def test_a_documented_error_can_be_raised_as_documented(row: Row) -> None:
     assert issubclass(error, aetcd.ClientError)
     documented = [7] * bool(row.parameters)
     assert isinstance(error(*documented), Exception)
-    # As any exception, it takes a text as well.
+    # Like any exception, it also accepts a message.
     assert "in vain" in str(error(*documented, "in vain"))
 
 
@@ -122,7 +122,7 @@ def test_an_event_kind_is_a_string_too() -> None:
 
 
 @pytest.mark.parametrize("module", ["etcd_client", "aetcd"])
-def test_what_a_package_says_that_it_has_it_has(module: str) -> None:
+def test_every_exported_name_exists(module: str) -> None:
     package = importlib.import_module(module)
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
     assert len(package.__all__) == len(set(package.__all__))

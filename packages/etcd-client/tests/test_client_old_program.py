@@ -1,4 +1,4 @@
-"""A program that was written for the reference runs as it is, and sees what it saw there."""
+"""A program that was written for the reference runs unchanged, with the same output."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PROGRAM = Path(__file__).with_name("old_program.py")
 EXPECTED = Path(__file__).with_name("old_program.txt")
 
 
-async def test_an_old_program_sees_what_it_saw_on_the_reference(
+async def test_an_old_program_prints_what_it_printed_with_the_reference(
     etcd_server_factory: ServerFactory,
 ) -> None:
-    # It compacts, and looks at all keys: a server of its own.
+    # The program compacts and reads all keys, so it needs a separate server.
     server = etcd_server_factory()
     program = await asyncio.create_subprocess_exec(
         *[sys.executable, "-W", "error", str(PROGRAM)],

@@ -1,10 +1,22 @@
-"""The documented module tree, on the packages of the etcd client for Python.
+"""The documented module tree of `aetcd`, on the packages of the etcd client for Python.
 
-Code that was written for `aetcd` runs on it as it is. The names are the same objects that
-`etcd_client` and the service packages have.
+Code that was written for `aetcd` runs on it unchanged. The names are the same objects as in
+`etcd_client` and the service packages.
 """
 
-from aetcd import client, exceptions, leases, locks, members, rtypes, utils, watcher
+from aetcd import (
+    # First, because it checks what the others need.
+    _check_etcd_client,  # noqa: F401
+    client,
+    exceptions,
+    leases,
+    locks,
+    members,
+    rtypes,
+    transactions,
+    utils,
+    watcher,
+)
 from aetcd.client import Alarm, Client, Status, Transactions
 from aetcd.exceptions import (
     ClientError,
@@ -71,6 +83,7 @@ __all__ = [
     "locks",
     "members",
     "rtypes",
+    "transactions",
     "utils",
     "watcher",
 ]

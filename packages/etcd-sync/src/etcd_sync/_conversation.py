@@ -1,0 +1,246 @@
+"""`Conversation`: a thread waits for a coroutine, and runs the user's functions meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sized,
+)
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+
+from etcd_channel import ClientClosedError
+from etcd_kv.bulk_source import IterableElsewhere
+from etcd_sync._iteration import Iteration
+from etcd_sync._portal import Portal
+from etcd_sync._request import Request
+
+__all__ = ["Conversation"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Conversation:
+    """Runs a coroutine in the loop, and functions that it asks for in the thread that waits for it.
+
+    So a function of the user never blocks the loop, may call the client, and is interrupted by
+    Ctrl-C like the rest of the thread.
+    """
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self._requests: deque[Request[Any]] = deque()
+        self._wanted: asyncio.Event
+        self._task: asyncio.Task[Any]
+        # The function that is running, and the thread that runs it.
+        self._serving: Request[Any] | None = None
+        self._thread = 0
+        # The error of a posted function, which ends the coroutine.
+        self._failure: Exception | None = None
+
+    # In the thread ---------------------------------------------------------------------
+
+    def hold(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Wait for a coroutine, and return its result. One that is refused is closed."""
+        try:
+            request = self._portal.run(self._begin(coroutine))
+            while request is not None:
+                self._serve(request)
+                request = self._portal.run(self._step(request))
+            result: T = self._portal.run(self._result())
+            return result
+        except BaseException:
+            if not _close_if_new(coroutine):
+                with contextlib.suppress(ClientClosedError):
+                    self._portal.run(self._abandon())
+            raise
+
+    def _serve(self, request: Request[Any]) -> None:
+        self._serving, self._thread = request, threading.get_ident()
+        try:
+            request.serve()
+        finally:
+            self._serving = None
+
+    def _own_serving(self) -> Request[Any] | None:
+        """Return the function that is running if the current thread runs it."""
+        return self._serving if self._thread == threading.get_ident() else None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine in the task that waits for the function which is running."""
+        serving = self._own_serving()
+        if serving is None:
+            # It is refused in any other task.
+            return self._portal.run(coroutine)
+        try:
+            result: T = self._portal.run(serving.delegate(coroutine))
+        finally:
+            _close_if_new(coroutine)
+        return result
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in the task that waits for the function which is running."""
+        return self.run(_called(function, *args, **kwargs))
+
+    def iterate(self, iterable: AsyncIterable[T]) -> Iteration[T]:
+        """Return an iterator; functions are run in the thread that waits for its next item."""
+        turn = threading.Lock()
+
+        def read(coroutine: Coroutine[Any, Any, T]) -> T:
+            try:
+                if self._own_serving() is not None:
+                    raise RuntimeError("a function that an iterator waits for cannot read it")
+                with turn:
+                    return self.hold(coroutine)
+            finally:
+                _close_if_new(coroutine)
+
+        return Iteration(self._portal, iterable, read)
+
+    @property
+    def within(self) -> Portal:
+        """The portal of what is used by the function that is running only."""
+        return cast("Portal", self)
+
+    # Arguments -------------------------------------------------------------------------
+
+    def posted(self, function: Callable[P, object] | None) -> Callable[P, object] | None:
+        """Return a function that has the thread call `function`, and does not wait for it."""
+        return partial(self.post, function) if callable(function) else function
+
+    def writer(self, target: Any) -> Any:
+        """Return what writes to a file object in the thread; return any other target unchanged."""
+        if isinstance(target, (str, os.PathLike, io.IOBase)):
+            return target
+        return _Writer(self, target) if callable(getattr(target, "write", None)) else target
+
+    def source(self, name: str, source: Any) -> Any:
+        """Return what reads an iterable in the thread; an argument is refused by its name."""
+        if type(source) in _PLAIN or not isinstance(source, Iterable):
+            if isinstance(source, AsyncIterable):
+                raise TypeError(f"{name} must be an iterable, not an asynchronous one")
+            if not isinstance(source, Iterable):
+                raise TypeError(f"{name} must be an iterable, not {type(source).__name__}")
+            return source
+        if isinstance(source, Mapping):
+            source = source.items() if name == "pairs" else source.keys()
+        kind = _SizedSource if isinstance(source, Sized) else _Source
+        return kind(self, source)
+
+    # In the loop -----------------------------------------------------------------------
+
+    async def ask(self, function: Callable[..., T], *args: object) -> T:
+        """Have the thread call a function; return its result."""
+        request = Request(function, *args)
+        self._add(request)
+        return await request.result()
+
+    def post(self, function: Callable[..., object], *args: object) -> None:
+        """Have the thread call a function, without waiting; its error is raised at the next one."""
+        self._raise_failure()
+        self._add(Request(self._guarded, function, *args))
+
+    def _guarded(self, function: Callable[..., object], *args: object) -> None:
+        if self._failure is None:
+            try:
+                function(*args)
+            except Exception as error:  # raised in the coroutine, or at its end
+                self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _add(self, request: Request[Any]) -> None:
+        self._requests.append(request)
+        self._wanted.set()
+
+    async def _begin(self, coroutine: Coroutine[Any, Any, Any]) -> Request[Any] | None:
+        self._wanted = asyncio.Event()
+        self._task = asyncio.create_task(coroutine)
+        self._task.add_done_callback(lambda _: self._wanted.set())
+        return await self._next()
+
+    async def _step(self, served: Request[Any]) -> Request[Any] | None:
+        served.served()
+        return await self._next()
+
+    async def _next(self) -> Request[Any] | None:
+        """Return the next function to call; None when the coroutine has ended."""
+        while not (self._requests or self._task.done()):
+            self._wanted.clear()
+            await self._wanted.wait()
+        return self._requests.popleft() if self._requests else None
+
+    async def _result(self) -> Any:
+        result = self._task.result()
+        self._raise_failure()
+        return result
+
+    async def _abandon(self) -> None:
+        """Cancel the coroutine, and wait until it has ended."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()
+
+
+# Their iterators do not run code of the user. Text is refused by the bulk operations.
+_PLAIN = (bytearray, bytes, dict, frozenset, list, set, str, tuple)
+
+
+class _Source(IterableElsewhere):
+    """An iterable that the thread reads."""
+
+    def __init__(self, conversation: Conversation, source: Iterable[Any]) -> None:
+        self._conversation = conversation
+        self._source = source
+        self._iterator: Iterator[Any] | None = None
+
+    async def read(self, take: Callable[[Iterator[Any]], bool]) -> bool:
+        return await self._conversation.ask(self._read, take)
+
+    def _read(self, take: Callable[[Iterator[Any]], bool]) -> bool:
+        if self._iterator is None:
+            self._iterator = iter(self._source)
+        return take(self._iterator)
+
+
+class _SizedSource(_Source):
+    def __len__(self) -> int:
+        assert isinstance(self._source, Sized)
+        return len(self._source)
+
+
+class _Writer:
+    def __init__(self, conversation: Conversation, target: Any) -> None:
+        self._conversation = conversation
+        self._write = target.write
+
+    async def write(self, data: bytes) -> Any:
+        return await self._conversation.ask(self._write, data)
+
+
+def _close_if_new(coroutine: Coroutine[Any, Any, Any]) -> bool:
+    """Close a coroutine that was refused: Python would warn that it was never awaited."""
+    new = inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    if new:
+        coroutine.close()
+    return new
+
+
+async def _called(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return function(*args, **kwargs)

@@ -1,0 +1,119 @@
+"""What happens when an exception, such as `KeyboardInterrupt`, arrives while a thread waits."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from etcd_sync._loop_thread import GIVE_BACK_TIME, LoopThread
+from etcd_sync._operation import Operation
+
+__all__ = ["cancel_and_wait", "insist", "raise_later", "wait_to_the_end"]
+
+
+def cancel_and_wait(thread: LoopThread, operation: Operation[Any]) -> None:
+    """Cancel an operation, and wait until it has given back what it holds, within bounds.
+
+    For the handler of an exception. Others that arrive meanwhile are dropped.
+    """
+
+    def wait(timeout: float) -> bool:
+        if not operation.ended:
+            thread.cancel(operation)
+            operation.done.acquire(timeout=timeout)
+        return operation.ended
+
+    _insist(wait, GIVE_BACK_TIME)
+
+
+def insist(thread: LoopThread, operation: Operation[Any]) -> None:
+    """Have an operation done, and wait for it within bounds, whatever exceptions arrive."""
+
+    def wait(timeout: float) -> bool:
+        if not operation.ended:
+            # It is started once, however often it is submitted.
+            thread.submit(operation)
+            operation.done.acquire(timeout=timeout)
+        return operation.ended
+
+    _insist(wait, GIVE_BACK_TIME)
+
+
+def wait_to_the_end(wait: Callable[[float], bool], timeout: float) -> bool:
+    """Call `wait` with a timeout until it returns True; return False after `timeout` seconds.
+
+    An exception that arrives meanwhile does not end the wait, and is raised after it.
+    """
+    ended, first = _insist(wait, timeout)
+    try:
+        if first is not None:
+            raise first
+        return ended
+    finally:
+        del first  # its traceback refers to this frame
+
+
+def raise_later(error: BaseException, thread: LoopThread) -> bool:
+    """Have `error` be raised a moment later, if it can be; return whether it will.
+
+    For an operation that has a result in spite of it: the caller receives the result and can give
+    back what it is, as if Ctrl-C had been pressed after the call. Other exceptions cannot wait.
+    """
+    if not isinstance(error, KeyboardInterrupt) or thread.stopped or not _default_handler():
+        return False
+    # A real signal, so that it also ends a wait that the main thread has begun by then.
+    thread.call_soon(signal.pthread_kill, threading.get_ident(), signal.SIGINT)
+    return True
+
+
+def _insist(wait: Callable[[float], bool], timeout: float) -> tuple[bool, BaseException | None]:
+    """Return whether `wait` returned True in time, and the first exception that arrived."""
+    deadline = monotonic() + timeout
+    first: BaseException | None = None
+    interrupts = _Interrupts()
+    ended = False
+    while True:
+        try:
+            # Without this, a second Ctrl-C could arrive outside of the `try`.
+            interrupts.hold_back()
+            ended = wait(max(0.0, deadline - monotonic()))
+            break
+        except BaseException as error:  # the caller raises it
+            first = first or error
+            if monotonic() > deadline:
+                break
+    interrupts.let_through()
+    return ended, first or (KeyboardInterrupt() if interrupts.arrived else None)
+
+
+class _Interrupts:
+    """Holds back Ctrl-C, if this is the main thread and nothing else handles it."""
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._held = False
+
+    def hold_back(self) -> None:
+        if not self._held and _default_handler():
+            self._held = True
+            signal.signal(signal.SIGINT, self._note)
+
+    def let_through(self) -> None:
+        if self._held:
+            self._held = False
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.arrived = True
+
+
+def _default_handler() -> bool:
+    """Whether Ctrl-C raises a `KeyboardInterrupt` in this thread."""
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )

@@ -1,0 +1,129 @@
+"""`Iteration`: an asynchronous iterator, read by other threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from etcd_channel import NonCopyable
+from etcd_sync._loop_thread import LoopThread
+from etcd_sync._operation import Run
+
+__all__ = ["Iteration"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Runner(Protocol):
+    """What an iteration needs of a `Portal`."""
+
+    def run(self, coroutine: Coroutine[Any, Any, R]) -> R: ...
+
+    def thread(self) -> LoopThread: ...
+
+
+class Iteration(NonCopyable, Iterator[T]):
+    """An iterator that a method such as `Election.observe` or `Watch.responses` returns.
+
+    Several threads may read one: each item goes to one of them. It is closed by `close`, at the end
+    of a `with`, and when its last reference is dropped, as `break` does in
+    `for item in client.observe_election(name)`.
+    """
+
+    def __init__(
+        self,
+        portal: Runner,
+        iterable: AsyncIterable[T],
+        read: Callable[[Coroutine[Any, Any, T]], T] | None = None,
+    ) -> None:
+        self._portal = portal
+        self._read = read or portal.run
+        self._thread: LoopThread | None = None
+        self._closed = False
+        self._source = _Source(iterable)
+
+    def __repr__(self) -> str:
+        return f"Iteration({'closed' if self._closed else 'open'})"
+
+    def __iter__(self) -> Iteration[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._closed:
+            raise StopIteration
+        if self._thread is None:
+            self._thread = self._portal.thread()
+            if self._closed:  # meanwhile, without a thread to close it in
+                raise StopIteration
+        try:
+            return self._read(self._source.next())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """End the iteration, also for threads that wait for an item; idempotent.
+
+        It returns when what it reads from is closed.
+        """
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None and not thread.stopped:
+            self._portal.run(self._source.close())
+
+    def __enter__(self) -> Iteration[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        thread = getattr(self, "_thread", None)
+        if thread is not None and not thread.stopped:
+            thread.submit(Run(self._source.close()))
+
+
+class _Source(Generic[T]):
+    """What an iteration reads from. It does not refer to it, so that it can be collected."""
+
+    def __init__(self, iterable: AsyncIterable[T]) -> None:
+        self._iterable = iterable
+        self._iterator: AsyncIterator[T] | None = None
+        self._closed = False
+        # An asynchronous generator refuses a second task as long as one waits for an item.
+        self._turn = asyncio.Lock()
+        self._reading: asyncio.Task[Any] | None = None
+
+    async def next(self) -> T:
+        async with self._turn:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._iterator is None:
+                self._iterator = aiter(self._iterable)
+            self._reading = asyncio.current_task()
+            try:
+                return await anext(self._iterator)
+            except asyncio.CancelledError:
+                if self._closed:
+                    raise StopAsyncIteration from None
+                raise
+            finally:
+                self._reading = None
+
+    async def close(self) -> None:
+        """End a wait for an item, and close the asynchronous iterator, if it can be closed."""
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+        close: Callable[[], Coroutine[Any, Any, None]] | None
+        close = getattr(self._iterator, "aclose", None)
+        async with self._turn:
+            if close is not None:
+                await close()

@@ -1,0 +1,223 @@
+"""`LoopThread`: a thread with an event loop, and the queue of what other threads have it do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Final
+
+from etcd_channel import ClientClosedError, ClientError, ClientForkedError
+from etcd_sync._operation import Operation, Tasks
+
+__all__ = ["CLOSED", "CLOSING_TIME", "FORKED", "GIVE_BACK_TIME", "LoopThread", "open_threads"]
+
+GIVE_BACK_TIME: Final = 5.0
+"""Seconds that cancelled operations may take to give back what they hold."""
+
+CLOSING_TIME: Final = 3 * GIVE_BACK_TIME
+"""Seconds after which a thread that was stopped has ended, unless something blocks its loop."""
+
+CLOSED: Final = "the client is closed"
+FORKED: Final = (
+    "the client was used before this process was forked: close every client before the fork, or"
+    " start processes by 'spawn' or 'forkserver'"
+)
+
+# Seconds that a fork waits for the thread to stand still, and the thread for the end of the fork.
+_STILL_TIME = 1.0
+
+_log = logging.getLogger("etcd_sync")
+
+open_threads: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+"""The threads that have not ended; in a forked process, those of its parent."""
+
+
+class LoopThread:
+    """A thread that runs an event loop until `stop`.
+
+    `closing` is awaited in the loop at the end. The thread does not keep the process alive.
+    """
+
+    def __init__(self, closing: Callable[[], Awaitable[object]] | None) -> None:
+        self.stopped = False
+        """Whether `stop` was called: nothing new should begin."""
+        self.inherited = False
+        """Whether this process was forked after the start: it does not have the thread."""
+        self.tasks: Tasks = {}
+        """The tasks of operations and blocks; changed in the loop only."""
+        self._closing = closing
+        self._queue: deque[Operation[Any]] = deque()
+        # Whether the loop was told of the queue and has not looked at it yet.
+        self._told = False
+        # It is told by sockets of its own. `call_soon_threadsafe` wakes the loop in the same way,
+        # but also makes a handle in each call, and reads until there is nothing more to read.
+        self._bell, self._rung = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rung.setblocking(False)
+        self._ended = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        open_threads.add(self)
+        self._thread = threading.Thread(target=self._run, name="etcd_sync", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self.stop()
+            self._close()
+            raise
+
+    # From any thread -------------------------------------------------------------------
+
+    def submit(self, operation: Operation[Any]) -> None:
+        """Have an operation started; if the thread has ended, or is the parent's, it is refused.
+
+        There is no lock, so that a finalizer may call this in the middle of another call. If the
+        loop was told already, it has not looked at the queue yet and will find this operation.
+        """
+        self._queue.append(operation)
+        if not self._told:
+            try:
+                self._told = True
+                self._ring()
+            except BaseException:
+                self._told = False
+                raise
+        if self.stopped:
+            self._discard_if_ended()
+
+    def _ring(self) -> None:
+        if self.inherited:
+            return  # it would wake the loop of the parent
+        try:
+            self._bell.send(b"\0")
+        except OSError:  # it is closed, or has no room
+            self.call_soon(self._start_all)
+
+    def cancel(self, operation: Operation[Any]) -> None:
+        """Cancel an operation, even if its submission was interrupted."""
+        self.call_soon(self._start_all)
+        self.call_soon(operation.cancel)
+        self._discard_if_ended()
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function in the loop, or never if the loop has ended or is the parent's."""
+        if self.inherited:
+            return  # it would wake the loop of the parent
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            pass  # it is closed
+
+    def stop(self) -> None:
+        """Begin to end the thread; idempotent."""
+        self.stopped = True
+        self.call_soon(self._stop.set)
+
+    def stand_still(self) -> Callable[[], object]:
+        """Stop the loop between two steps; return a function that has it go on."""
+        still, go_on = threading.Event(), threading.Event()
+
+        def pause() -> None:
+            still.set()
+            go_on.wait(_STILL_TIME)
+
+        if threading.current_thread() is not self._thread:
+            self.call_soon(pause)
+            still.wait(_STILL_TIME)
+        return go_on.set
+
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread has ended; return whether it has."""
+        return self._ended.wait(timeout)
+
+    def _discard_if_ended(self) -> None:
+        while (self.inherited or self._ended.is_set()) and self._queue:
+            with contextlib.suppress(IndexError):  # another thread may have taken it
+                operation = self._queue.popleft()
+                if not operation.ended:
+                    operation.end(self._refusal())
+
+    def _refusal(self) -> ClientError:
+        return ClientForkedError(FORKED) if self.inherited else ClientClosedError(CLOSED)
+
+    # In the loop -----------------------------------------------------------------------
+
+    def _start_when_told(self) -> None:
+        try:
+            self._rung.recv(64)
+        except BlockingIOError:
+            pass  # it was read before
+        self._start_all()
+
+    def _start_all(self) -> None:
+        self._told = False
+        queue = self._queue
+        while queue:
+            queue.popleft().start(self.loop, self.tasks)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(_handle)
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self.stopped = True
+            self._close()
+            open_threads.discard(self)
+            self._ended.set()
+            self._discard_if_ended()
+            # What was cancelled in vain: no thread waits for it any longer.
+            for operation in tuple(self.tasks.values()):
+                if operation is not None and not operation.ended:
+                    operation.end(asyncio.CancelledError())
+
+    def _close(self) -> None:
+        self.loop.close()
+        self._bell.close()
+        self._rung.close()
+
+    async def _serve(self) -> None:
+        self.loop.add_reader(self._rung, self._start_when_told)
+        await self._stop.wait()
+        # What is held is given back while the client is still connected.
+        await _end(lambda: set(self.tasks))
+        if self._closing is not None:
+            closing = asyncio.ensure_future(self._closing())
+            await asyncio.wait([closing], timeout=GIVE_BACK_TIME)
+            if closing.done() and not closing.cancelled() and (error := closing.exception()):
+                _log.warning("the client was not closed cleanly: %r", error)
+        this = asyncio.current_task()
+        await _end(lambda: asyncio.all_tasks() - {this})
+        await self.loop.shutdown_asyncgens()
+
+
+async def _end(tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
+    """Cancel tasks, and those that begin meanwhile, and wait until they have ended."""
+    deadline = monotonic() + GIVE_BACK_TIME
+    cancelled: set[asyncio.Task[Any]] = set()
+    # A task that is cancelled before its first step never runs, and would end no operation.
+    await asyncio.sleep(0)
+    while (left := tasks()) and (time := deadline - monotonic()) > 0:
+        for task in left - cancelled:
+            task.cancel()
+        cancelled |= left
+        await asyncio.wait(left, timeout=time, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0)
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report an error of a callback, but not one that gRPC makes when a process has several loops.
+
+    grpc.aio has one queue of events for all of them. It may wake a loop for nothing, or for an
+    event of a loop that was closed since (https://github.com/grpc/grpc/issues/25364).
+    """
+    late = isinstance(context.get("exception"), (BlockingIOError, RuntimeError))
+    if not (late and "PollerCompletionQueue._handle_events" in str(context.get("message"))):
+        loop.default_exception_handler(context)

@@ -1,0 +1,241 @@
+"""`Portal`: runs coroutines in an event loop of its own, for threads without one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import weakref
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from etcd_channel import ClientClosedError, ClientForkedError, NonCopyable
+from etcd_sync._at_exit import exiting, stop_here_at_exit, use_after_fork
+from etcd_sync._blocks import Block
+from etcd_sync._interruption import cancel_and_wait, insist, raise_later, wait_to_the_end
+from etcd_sync._iteration import Iteration
+from etcd_sync._loop_thread import CLOSED, CLOSING_TIME, FORKED, LoopThread
+from etcd_sync._operation import Call, Operation, Run
+
+__all__ = ["Portal"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_IN_A_LOOP = (
+    "an event loop runs in this thread, and a synchronous call would block it: use"
+    " etcd_client.Client, whose methods are awaited, or call this one by asyncio.to_thread"
+)
+_IN_OWN_LOOP = (
+    "this is the thread of the client itself, which calls callbacks such as on_reconnect, and it"
+    " cannot wait for itself: call the client in another thread"
+)
+
+# Public in spite of its name; it returns None where `get_running_loop` raises, which costs more.
+_running_loop = asyncio._get_running_loop
+
+_log = logging.getLogger("etcd_sync")
+
+
+class Portal(NonCopyable):
+    """Runs coroutines in an event loop of its own, in a thread of its own.
+
+    The thread starts with the first call. `closing` is awaited in the loop when the portal is
+    closed; it closes the asynchronous client. All methods may be called by any number of threads
+    at once. A call is refused with
+
+    - `RuntimeError` in a thread where an event loop runs, and in the portal's own thread,
+    - `ClientClosedError` after `close`, until `reopen`,
+    - `ClientForkedError` in a forked process, if the thread was started before the fork.
+
+    An exception that arrives while a thread waits, such as the `KeyboardInterrupt` of Ctrl-C,
+    cancels what the thread waits for. It is raised when that has given back what it holds, or
+    after five seconds; another Ctrl-C meanwhile changes nothing. If there is a result in spite of
+    the cancellation, it is returned, and Ctrl-C arrives right after that.
+
+    When the interpreter exits, open portals are closed. Daemon threads that wait then, or call a
+    portal later, do not continue. A portal that is garbage collected is closed in the background.
+    """
+
+    def __init__(self, closing: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._closing = closing
+        self._thread: LoopThread | None = None
+        self._closed = False
+        # For starting and closing.
+        self._lock = threading.Lock()
+        # The blocks that were entered and not left, by the id of their manager, in that order.
+        self._blocks: dict[int, list[Block[Any]]] = {}
+        use_after_fork(self)
+
+    # Calls -----------------------------------------------------------------------------
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop, wait for it, and return its result or raise its exception.
+
+        It has the context variables of the caller; the caller does not see what it sets. A
+        coroutine that is refused is closed.
+        """
+        thread = self._thread
+        try:
+            if thread is None or thread.stopped or _running_loop() is not None:
+                thread = self.thread()
+            operation = Run(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+        return self._wait(thread, operation)
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a plain function in the thread of the loop, and return its result.
+
+        For what is not safe in another thread.
+        """
+        return self._wait(self.thread(), Call(partial(function, *args, **kwargs)))
+
+    def iterate(self, iterable: AsyncIterable[T]) -> Iteration[T]:
+        """Return an iterator over what an asynchronous iterator yields.
+
+        The loop is asked for each item when the caller asks for it. The asynchronous iterator is
+        closed, by `aclose` if it has that, when the iterator is closed, left as a context manager,
+        or garbage collected.
+        """
+        return Iteration(self, iterable)
+
+    # Context managers ------------------------------------------------------------------
+
+    def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
+        """Enter an asynchronous context manager in the loop, and return what it returns.
+
+        `exit` with the same manager leaves it, normally in the same thread. Several threads may be
+        in blocks of one manager at once.
+        """
+        block = Block(manager, self.thread())
+        try:
+            value = self.run(block.enter())
+            with self._lock:
+                self._blocks.setdefault(id(manager), []).append(block)
+        except BaseException as error:
+            if block.entered:
+                insist(block.thread, Run(block.leave(type(error), error, error.__traceback__)))
+                self._forget(block)
+            raise
+        return value
+
+    def exit(
+        self,
+        manager: AbstractAsyncContextManager[Any],
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+        /,
+    ) -> bool | None:
+        """Leave a manager that `enter` entered; return whether it suppresses `error`.
+
+        It is left to the end even if Ctrl-C is pressed meanwhile, which is raised after that.
+        """
+        block = self._innermost(manager)
+        try:
+            return self._wait(block.thread, Run(block.leave(kind, error, trace)))
+        except BaseException as failure:
+            if not block.left:
+                insist(block.thread, Run(block.leave(kind, error, trace)))
+            if error is not None and isinstance(failure, (ClientClosedError, ClientForkedError)):
+                return None
+            raise
+        finally:
+            self._forget(block)
+
+    def _innermost(self, manager: AbstractAsyncContextManager[Any]) -> Block[Any]:
+        """Return the block that was entered last, by this thread if it has entered any."""
+        blocks = tuple(self._blocks.get(id(manager), ()))
+        if not blocks:
+            raise RuntimeError(f"this was left more often than entered: {manager!r}")
+        own = threading.get_ident()
+        return next((block for block in reversed(blocks) if block.owner == own), blocks[-1])
+
+    def _forget(self, block: Block[Any]) -> None:
+        key = id(block.manager)
+        with self._lock:
+            blocks = self._blocks.get(key, [])
+            if block in blocks:
+                blocks.remove(block)
+            if not blocks:
+                self._blocks.pop(key, None)
+
+    # Opening and closing ---------------------------------------------------------------
+
+    def thread(self) -> LoopThread:
+        """Return the thread of the loop, which is started if necessary, or refuse the call."""
+        loop = _running_loop()
+        if loop is not None:
+            own = self._thread is not None and loop is self._thread.loop
+            raise RuntimeError(_IN_OWN_LOOP if own else _IN_A_LOOP)
+        with self._lock:
+            thread = self._thread
+            if thread is not None and thread.inherited:
+                raise ClientForkedError(FORKED)
+            if thread is None and not self._closed and not exiting():
+                thread = self._thread = LoopThread(self._closing)
+                weakref.finalize(self, thread.stop).atexit = False
+            if thread is not None and not thread.stopped:
+                return thread
+        stop_here_at_exit()
+        raise ClientClosedError(CLOSED)
+
+    def close(self) -> None:
+        """End all waits with a `ClientClosedError`, await `closing`, and end the thread.
+
+        Idempotent; each call returns when the thread has ended, and blocks that were entered are
+        left by then. An exception that arrives meanwhile is raised after that.
+        """
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is None or thread.inherited:
+            return
+        thread.stop()
+        if _running_loop() is thread.loop:
+            return  # it cannot wait for itself
+        if not wait_to_the_end(thread.join, CLOSING_TIME):
+            _log.warning("the thread of a closed client did not end in %d s", CLOSING_TIME)
+
+    def reopen(self) -> None:
+        """Accept calls again after `close`, which start another thread."""
+        with self._lock:
+            closed = self._closed
+        if closed:
+            self.close()  # another thread may be about to
+            with self._lock:
+                self._thread, self._closed = None, False
+
+    def after_fork(self) -> None:
+        """Make the portal usable in a forked process, if it was not in use before."""
+        self._lock = threading.Lock()
+
+    # -----------------------------------------------------------------------------------
+
+    def _wait(self, thread: LoopThread, operation: Operation[T]) -> T:
+        try:
+            thread.submit(operation)
+            operation.done.acquire()
+        except BaseException as error:
+            cancel_and_wait(thread, operation)
+            if not operation.ended or operation.error is not None:
+                raise
+            if not raise_later(error, thread):
+                raise
+        failure = operation.error
+        if failure is None:
+            return operation.result
+        stop_here_at_exit()
+        if isinstance(failure, asyncio.CancelledError) and thread.stopped:
+            failure = ClientClosedError("the client was closed during the call", definite=False)
+        try:
+            raise failure
+        finally:
+            # The traceback refers to this frame.
+            operation.error = None
+            del failure

@@ -1,0 +1,124 @@
+"""`Mutex` for synchronous code."""
+
+# Written by tools/sync_client.py from the source of etcd-client; write it again with
+#     python3 tools/dev.py run python tools/sync_client.py
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Literal
+
+import etcd_client
+from etcd_client import Compare
+from etcd_lock.default_timeout import DefaultTimeout
+from etcd_sync._handle import Handle, inner_of, refuse_cancel_on_loss
+from etcd_sync.loss import LockLoss
+from etcd_sync.session import Session
+
+__all__ = ["Mutex"]
+
+_DEFAULT_TIMEOUT = DefaultTimeout("<the lock's timeout>")
+
+
+class Mutex(Handle):
+    """A fair lock: contenders acquire it in the order of their calls.
+
+    It excludes Go's `concurrency.Mutex` and `etcdctl lock` of the same name, and every other
+    `Mutex`. `name` is the prefix of the keys, to which a slash is added. `timeout` is the number of
+    seconds to wait for it, in `acquire` and in `with`, which raises `LockTimeoutError` then; None
+    sets no limit. The body never runs without the mutex.
+
+    It is lost when `session` is lost or is closed by another thread, or when its key is deleted. A
+    loss, `lost` and `fencing_token` work as described for `Lock`; a body to which `lost.wait` of
+    the session has returned the error counts as notified too. The limits of locks, and fencing,
+    apply as described there.
+
+    Acquiring a free mutex takes one round trip, and so does releasing it.
+    """
+
+    _inner: etcd_client.Mutex
+
+    def __init__(
+        self,
+        session: Session,
+        name: bytes,
+        *,
+        cancel_on_loss: Literal[False] = False,
+        timeout: float | None = None,
+    ) -> None:
+        inner_session = inner_of("session", session, Session)
+        refuse_cancel_on_loss(cancel_on_loss)
+        super().__init__(
+            session._portal,
+            session._portal.call(
+                etcd_client.Mutex, inner_session, name, cancel_on_loss=False, timeout=timeout
+            ),
+        )
+
+    @property
+    def timeout(self) -> float | None:
+        return self._inner.timeout
+
+    @property
+    def key(self) -> bytes:
+        """The key of this session's entry in the queue."""
+        return self._inner.key
+
+    @property
+    def fencing_token(self) -> int | None:
+        """The create revision of the key, higher than that of every earlier holder.
+
+        None while it is not held.
+        """
+        return self._inner.fencing_token
+
+    @property
+    def lost(self) -> LockLoss:
+        """The loss, for which `lost.wait()` waits; see `Lock.lost`.
+
+        Raises `ValueError` while it is not held.
+        """
+        return LockLoss._of(self._portal, self._read(lambda: self._inner.lost))
+
+    def ownership(self) -> Compare:
+        """Return a compare that succeeds while this session holds it.
+
+        Add it to the transactions that must be protected: one that arrives after the loss changes
+        nothing. Raises `ValueError` while it is not held.
+        """
+        return self._inner.ownership()
+
+    def acquire(self, timeout: float | None = _DEFAULT_TIMEOUT) -> bool:
+        """Acquire the lock; return False if that took longer than `timeout` seconds.
+
+        Without the argument, the `timeout` that the lock was made with applies. None sets no limit,
+        0 does not wait. If it returns False, raises or is interrupted, nothing is left in the
+        queue. Threads that share a session acquire it in the order of their calls. Raises
+        `LockLostError` if the session ends, or the key is deleted, while it waits.
+        """
+        return self._portal.run(self._inner.acquire(timeout))
+
+    def is_acquired(self) -> bool:
+        """Ask etcd whether the lock is held; False without a call if the session is known lost."""
+        return self._portal.run(self._inner.is_acquired())
+
+    def release(self) -> bool:
+        """Release the lock; return whether it was still held. False if it was not acquired.
+
+        An interruption is raised after the lock was released. After a `ClientError` the lock counts
+        as released in this process; in etcd its key is deleted in the background as soon as etcd
+        answers, or with the lease.
+        """
+        return self._portal.run(self._inner.release())
+
+    def __enter__(self) -> Mutex:
+        _ = self._portal.enter(self._inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._portal.exit(self._inner, kind, error, trace)

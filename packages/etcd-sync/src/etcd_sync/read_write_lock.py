@@ -1,0 +1,250 @@
+"""`ReadLock`, `WriteLock` and `ReadWriteLock` for synchronous code."""
+
+# Written by tools/sync_client.py from the source of etcd-client; write it again with
+#     python3 tools/dev.py run python tools/sync_client.py
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Literal
+
+import etcd_client
+from etcd_client import Compare
+from etcd_lock.default_timeout import DefaultTimeout
+from etcd_sync._handle import Handle, inner_of, refuse_cancel_on_loss
+from etcd_sync.loss import LockLoss
+from etcd_sync.session import Session
+
+__all__ = ["ReadLock", "ReadWriteLock", "WriteLock"]
+
+_DEFAULT_TIMEOUT = DefaultTimeout("<the lock's timeout>")
+_DEFAULT_TIMEOUT_OF_READ_WRITE_LOCK = DefaultTimeout("<the read-write lock's timeout>")
+
+
+class ReadLock(Handle):
+    """A lock for reading, made by `ReadWriteLock.read_lock`, which other read locks do not exclude.
+
+    Its methods and its loss are those of `Mutex`. The `fencing_token` is higher than that of every
+    earlier writer; readers that share the lock have different ones.
+    """
+
+    _inner: etcd_client.ReadLock
+
+    @property
+    def timeout(self) -> float | None:
+        return self._inner.timeout
+
+    @property
+    def key(self) -> bytes:
+        """The key of this session's entry in the queue."""
+        return self._inner.key
+
+    @property
+    def fencing_token(self) -> int | None:
+        """The create revision of the key, higher than that of every earlier holder.
+
+        None while it is not held.
+        """
+        return self._inner.fencing_token
+
+    @property
+    def lost(self) -> LockLoss:
+        """The loss, for which `lost.wait()` waits; see `Lock.lost`.
+
+        Raises `ValueError` while it is not held.
+        """
+        return LockLoss._of(self._portal, self._read(lambda: self._inner.lost))
+
+    def ownership(self) -> Compare:
+        """Return a compare that succeeds while this session holds it.
+
+        Add it to the transactions that must be protected: one that arrives after the loss changes
+        nothing. Raises `ValueError` while it is not held.
+        """
+        return self._inner.ownership()
+
+    def acquire(self, timeout: float | None = _DEFAULT_TIMEOUT) -> bool:
+        """Acquire the lock; return False if that took longer than `timeout` seconds.
+
+        Without the argument, the `timeout` that the lock was made with applies. None sets no limit,
+        0 does not wait. If it returns False, raises or is interrupted, nothing is left in the
+        queue. Threads that share a session acquire it in the order of their calls. Raises
+        `LockLostError` if the session ends, or the key is deleted, while it waits.
+        """
+        return self._portal.run(self._inner.acquire(timeout))
+
+    def is_acquired(self) -> bool:
+        """Ask etcd whether the lock is held; False without a call if the session is known lost."""
+        return self._portal.run(self._inner.is_acquired())
+
+    def release(self) -> bool:
+        """Release the lock; return whether it was still held. False if it was not acquired.
+
+        An interruption is raised after the lock was released. After a `ClientError` the lock counts
+        as released in this process; in etcd its key is deleted in the background as soon as etcd
+        answers, or with the lease.
+        """
+        return self._portal.run(self._inner.release())
+
+    def __enter__(self) -> ReadLock:
+        _ = self._portal.enter(self._inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._portal.exit(self._inner, kind, error, trace)
+
+
+class WriteLock(Handle):
+    """A lock for writing, made by `ReadWriteLock.write_lock`, which excludes all others.
+
+    Its methods and its loss are those of `Mutex`. The `fencing_token` is higher than that of every
+    earlier reader and writer.
+    """
+
+    _inner: etcd_client.WriteLock
+
+    @property
+    def timeout(self) -> float | None:
+        return self._inner.timeout
+
+    @property
+    def key(self) -> bytes:
+        """The key of this session's entry in the queue."""
+        return self._inner.key
+
+    @property
+    def fencing_token(self) -> int | None:
+        """The create revision of the key, higher than that of every earlier holder.
+
+        None while it is not held.
+        """
+        return self._inner.fencing_token
+
+    @property
+    def lost(self) -> LockLoss:
+        """The loss, for which `lost.wait()` waits; see `Lock.lost`.
+
+        Raises `ValueError` while it is not held.
+        """
+        return LockLoss._of(self._portal, self._read(lambda: self._inner.lost))
+
+    def ownership(self) -> Compare:
+        """Return a compare that succeeds while this session holds it.
+
+        Add it to the transactions that must be protected: one that arrives after the loss changes
+        nothing. Raises `ValueError` while it is not held.
+        """
+        return self._inner.ownership()
+
+    def acquire(self, timeout: float | None = _DEFAULT_TIMEOUT) -> bool:
+        """Acquire the lock; return False if that took longer than `timeout` seconds.
+
+        Without the argument, the `timeout` that the lock was made with applies. None sets no limit,
+        0 does not wait. If it returns False, raises or is interrupted, nothing is left in the
+        queue. Threads that share a session acquire it in the order of their calls. Raises
+        `LockLostError` if the session ends, or the key is deleted, while it waits.
+        """
+        return self._portal.run(self._inner.acquire(timeout))
+
+    def is_acquired(self) -> bool:
+        """Ask etcd whether the lock is held; False without a call if the session is known lost."""
+        return self._portal.run(self._inner.is_acquired())
+
+    def release(self) -> bool:
+        """Release the lock; return whether it was still held. False if it was not acquired.
+
+        An interruption is raised after the lock was released. After a `ClientError` the lock counts
+        as released in this process; in etcd its key is deleted in the background as soon as etcd
+        answers, or with the lease.
+        """
+        return self._portal.run(self._inner.release())
+
+    def __enter__(self) -> WriteLock:
+        _ = self._portal.enter(self._inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._portal.exit(self._inner, kind, error, trace)
+
+
+class ReadWriteLock(Handle):
+    """Makes locks of which either many readers or one writer hold theirs at the same time.
+
+    It is fair: all are served in the order of their calls. A reader waits for older writers, and a
+    writer for everything older, so that readers that keep coming do not starve a writer. `name` is
+    the prefix of the keys, to which a slash is added; it must not be that of a mutex or a
+    semaphore, and no other name may begin with `name` and a slash. The key layout is that of
+    `RWMutex` in Go's recipes.
+
+    `timeout` is the number of seconds to wait for a lock, None without limit, and `cancel_on_loss`
+    must be False; see `Mutex`. Any number of threads may use one object, each with a lock of its
+    own.
+
+    A lock for reading cannot be exchanged for one for writing: a thread that holds one and waits
+    for the other waits for itself.
+
+    Acquiring a free lock takes one round trip, and so does releasing it.
+    """
+
+    _inner: etcd_client.ReadWriteLock
+
+    def __init__(
+        self,
+        session: Session,
+        name: bytes,
+        *,
+        cancel_on_loss: Literal[False] = False,
+        timeout: float | None = None,
+    ) -> None:
+        inner_session = inner_of("session", session, Session)
+        refuse_cancel_on_loss(cancel_on_loss)
+        super().__init__(
+            session._portal,
+            session._portal.call(
+                etcd_client.ReadWriteLock,
+                inner_session,
+                name,
+                cancel_on_loss=False,
+                timeout=timeout,
+            ),
+        )
+
+    @property
+    def session(self) -> Session:
+        return Session._of(self._portal, self._inner.session)
+
+    @property
+    def name(self) -> bytes:
+        return self._inner.name
+
+    @property
+    def timeout(self) -> float | None:
+        return self._inner.timeout
+
+    def read_lock(self, *, timeout: float | None = _DEFAULT_TIMEOUT_OF_READ_WRITE_LOCK) -> ReadLock:
+        """Make a lock for reading; nothing is sent before it is acquired.
+
+        Without the argument, the `timeout` of the read-write lock applies.
+        """
+        return ReadLock._of(self._portal, self._portal.call(self._inner.read_lock, timeout=timeout))
+
+    def write_lock(
+        self, *, timeout: float | None = _DEFAULT_TIMEOUT_OF_READ_WRITE_LOCK
+    ) -> WriteLock:
+        """Make a lock for writing; nothing is sent before it is acquired.
+
+        Without the argument, the `timeout` of the read-write lock applies.
+        """
+        return WriteLock._of(
+            self._portal, self._portal.call(self._inner.write_lock, timeout=timeout)
+        )
