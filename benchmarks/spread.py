@@ -1,4 +1,4 @@
-"""A number that was measured many times: its middle and how far it strays."""
+"""The median and the quartiles of repeated measurements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Spread", "spread"]
+__all__ = ["Spread", "ratios", "spread"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,19 @@ class Spread:
     high: float
 
     def __format__(self, form: str) -> str:
+        if self.low == self.high:
+            return f"{self.median:{form}}"
         return f"{self.median:{form}} [{self.low:{form}} .. {self.high:{form}}]"
 
 
 def spread(values: Iterable[float]) -> Spread:
-    return Spread(*statistics.quantiles(values, n=4))
+    """Of one value, all three are that value."""
+    known = list(values)
+    return Spread(
+        *statistics.quantiles(known * 2 if len(known) == 1 else known, method="inclusive")
+    )
+
+
+def ratios(ones: Iterable[float], others: Iterable[float]) -> Spread:
+    """The ratios of neighbouring rounds: what slows the machine for a while slows both."""
+    return spread(one / other for one, other in zip(ones, others, strict=True))

@@ -1,4 +1,4 @@
-"""The process that calls: some clients, driven round by round over stdin and stdout.
+"""A process that makes calls with some clients, driven over stdin and stdout.
 
 python worker.py ENDPOINT CLIENT...
 
@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
+from typing import Any
 
-KEY = b"benchmark"
+# Calls that are in flight together have keys of their own.
+KEYS = [b"benchmark/%d" % number for number in range(1000)]
 VALUE = b"v" * 64
 
-Operations = dict[str, Callable[[], Awaitable[object]]]
-"""What a client can do, as a call without arguments."""
+Operations = dict[str, Callable[[bytes], Awaitable[object]]]
+"""The operations of a client, as functions of a key."""
 
 
 @asynccontextmanager
-async def bare(endpoint: str, timeout: float | None = None) -> AsyncIterator[Operations]:
+async def bare(endpoint: str) -> AsyncIterator[Operations]:
     """gRPC's own multicallable on a channel with default options, with our messages."""
     from grpc import aio
 
@@ -41,16 +43,10 @@ async def bare(endpoint: str, timeout: float | None = None) -> AsyncIterator[Ope
             request_serializer=pb.PutRequest.SerializeToString,
             response_deserializer=pb.PutResponse.FromString,
         )
-        if timeout is None:
-            yield {
-                "get": lambda: get(pb.RangeRequest(key=KEY)),
-                "put": lambda: put(pb.PutRequest(key=KEY, value=VALUE)),
-            }
-        else:
-            yield {
-                "get": lambda: get(pb.RangeRequest(key=KEY), timeout=timeout),
-                "put": lambda: put(pb.PutRequest(key=KEY, value=VALUE), timeout=timeout),
-            }
+        yield {
+            "get": lambda key: get(pb.RangeRequest(key=key)),
+            "put": lambda key: put(pb.PutRequest(key=key, value=VALUE)),
+        }
 
 
 @asynccontextmanager
@@ -60,7 +56,17 @@ async def ours(endpoint: str) -> AsyncIterator[Operations]:
 
     async with Channel(endpoint) as channel:
         kv = KVClient(channel)
-        yield {"get": lambda: kv.get(KEY), "put": lambda: kv.put(KEY, VALUE)}
+        yield {"get": kv.get, "put": lambda key: kv.put(key, VALUE)}
+
+
+@asynccontextmanager
+async def coalesced(endpoint: str) -> AsyncIterator[Operations]:
+    from etcd_channel import Channel
+    from etcd_kv import KVClient
+
+    async with Channel(endpoint) as channel:
+        kv = KVClient(channel).coalescing()
+        yield {"get": kv.get, "put": lambda key: kv.put(key, VALUE)}
 
 
 @asynccontextmanager
@@ -69,30 +75,49 @@ async def aetcd(endpoint: str) -> AsyncIterator[Operations]:
 
     host, port = endpoint.rsplit(":", 1)
     async with aetcd.Client(host, int(port)) as client:
-        yield {"get": lambda: client.get(KEY), "put": lambda: client.put(KEY, VALUE)}
+        yield {"get": client.get, "put": lambda key: client.put(key, VALUE)}
+
+
+@asynccontextmanager
+async def etcd3aio(endpoint: str) -> AsyncIterator[Operations]:
+    # It is only in the environment of this peer.
+    module: Any = importlib.import_module("etcd3aio")
+    async with module.Etcd3Client([endpoint]) as client:
+        yield {"get": client.kv.get, "put": lambda key: client.kv.put(key, VALUE)}
+
+
+@asynccontextmanager
+async def etcd_client_py(endpoint: str) -> AsyncIterator[Operations]:
+    # Its module has the name of ours.
+    module: Any = importlib.import_module("etcd_client")
+    async with module.Client([f"http://{endpoint}"]).connect() as client:
+        yield {"get": client.get, "put": lambda key: client.put(key, VALUE)}
 
 
 CLIENTS: dict[str, Callable[[str], AbstractAsyncContextManager[Operations]]] = {
     "grpc.aio": bare,
-    # As ours, each call with a deadline.
-    "grpc.aio+deadline": partial(bare, timeout=10),
-    "etcd-kv": ours,
+    "ours": ours,
+    "ours, coalesced": coalesced,
     "aetcd": aetcd,
+    "etcd3aio": etcd3aio,
+    "etcd-client-py": etcd_client_py,
 }
 
 
-async def measured(operation: Callable[[], Awaitable[object]], in_flight: int, calls: int) -> float:
-    """The seconds that so many calls take, so many at a time."""
+async def measured(
+    operation: Callable[[bytes], Awaitable[object]], in_flight: int, calls: int
+) -> float:
+    """Return the seconds that `calls` calls take, `in_flight` at a time."""
+    todo = iter(range(calls))
 
-    async def some(calls: int) -> None:
-        for _ in range(calls):
-            await operation()
+    async def some() -> None:
+        for number in todo:
+            await operation(KEYS[number % 1000])
 
-    shares = [calls // in_flight + (number < calls % in_flight) for number in range(in_flight)]
-    # The round before leaves nothing to clean up in this one.
+    # Garbage of the round before is not collected in this one.
     gc.collect()
     begun = time.perf_counter()
-    await asyncio.gather(*map(some, shares))
+    await asyncio.gather(*(some() for _ in range(in_flight)))
     return time.perf_counter() - begun
 
 
@@ -101,7 +126,7 @@ async def main(endpoint: str, *names: str) -> None:
     async with AsyncExitStack() as stack:
         clients = {name: await stack.enter_async_context(CLIENTS[name](endpoint)) for name in names}
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            client, operation, in_flight, calls = line.split()
+            client, operation, in_flight, calls = line.strip().split("\t")
             seconds = await measured(clients[client][operation], int(in_flight), int(calls))
             print(seconds, flush=True)
 

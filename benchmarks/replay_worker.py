@@ -1,8 +1,8 @@
-"""The process that replays history: `python watch_worker.py HOST PORT`.
+"""The process that replays history: `python replay_worker.py HOST PORT`.
 
 Each line of stdin is a round: `PREFIX REVISION COUNT`. The answer is one line, the processor
-seconds that it took to be told so many events. It runs on the reference as it does on ours: both
-are `aetcd`.
+seconds that receiving the events took. It runs on the reference and on this client: both are
+imported as `aetcd`.
 """
 
 from __future__ import annotations
