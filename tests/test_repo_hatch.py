@@ -1,4 +1,4 @@
-"""hatch.toml keeps lists of its own; they are those of the packages and of requirements/."""
+"""The lists in hatch.toml are those of the packages and of requirements/."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ def test_each_package_has_its_environment(environment: str) -> None:
 
 @pytest.mark.parametrize("environment", ISOLATED)
 @pytest.mark.parametrize("name", packages())
-def test_the_environment_of_a_package_holds_what_it_declares(environment: str, name: str) -> None:
+def test_the_environment_of_a_package_has_its_declared_dependencies(
+    environment: str, name: str
+) -> None:
     needed = [*closure(name), packages()[TESTING]]
     expected = {package.directory.relative_to(ROOT).as_posix() for package in needed}
     assert members(HATCH[environment], name) == expected
 
 
-def test_the_environments_install_what_the_requirements_name() -> None:
+def test_the_environments_install_the_requirements() -> None:
     tests, types = requirements("test.txt"), requirements("types.txt")
-    # What only the tests of the repository itself need.
+    # Only the tests of the repository itself need them.
     own = requirements("repository.txt")
     assert set(HATCH["default"]["dependencies"]) == tests | own
     assert set(HATCH["hatch-test"]["dependencies"]) == tests | requirements("coverage.txt")
@@ -44,7 +46,7 @@ def test_every_environment_takes_the_pinned_versions(environment: str) -> None:
     assert constraint == f"requirements/{expected}"
 
 
-def test_the_generator_is_of_the_version_that_its_tool_wants() -> None:
+def test_the_generator_has_the_version_that_its_tool_requires() -> None:
     tool = (ROOT / "tools" / "protos.py").read_text(encoding="utf-8")
     (version,) = re.findall(r'^GENERATOR_VERSION = "(.*)"$', tool, re.MULTILINE)
     pins = (ROOT / "requirements" / "protos.txt").read_text(encoding="utf-8").splitlines()
@@ -54,7 +56,7 @@ def test_the_generator_is_of_the_version_that_its_tool_wants() -> None:
 def members(environment: dict[str, Any], name: str) -> set[str]:
     overrides = environment["overrides"]["matrix"]["package"]["workspace"]["members"]
     added = {member["value"] for member in overrides if name in member["if"]}
-    return added | set(environment["workspace"]["members"])
+    return added | {member["path"] for member in environment["workspace"]["members"]}
 
 
 def requirements(file: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What every package has, so that it can be published and used alone."""
+"""The parts that every package needs to be published and used alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import versions
+from distributions import PYTHONS
 from workspace import ROOT, Package, packages, read_toml
 
 NAMES = list(packages())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_package_carries_its_licence_and_tells_what_it_is(name: str) -> None:
+def test_a_package_has_a_licence_and_a_description(name: str) -> None:
     directory = packages()[name].directory
     assert (directory / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     readme = (directory / "README.md").read_text(encoding="utf-8")
@@ -27,20 +28,44 @@ def test_a_package_carries_its_licence_and_tells_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_package_says_what_an_index_shows(name: str) -> None:
+    project = read_toml(packages()[name].directory / "pyproject.toml")["project"]
+    assert project["description"].endswith(".")
+    assert sorted(project["keywords"]) == project["keywords"]
+    assert {"etcd", "asyncio"} <= set(project["keywords"])
+    assert set(project["urls"]) == {"Homepage", "Documentation", "Changelog", "Issues", "Source"}
+    assert project["urls"]["Source"].endswith(f"/packages/{name}")
+    assert all(link.startswith("https://") for link in project["urls"].values())
+    tested = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert tuple(tested) == PYTHONS
+    assert project["requires-python"] == f">={PYTHONS[0]}"
+    # An index refuses the classifier of a licence beside an expression.
+    assert not [line for line in project["classifiers"] if line.startswith("License ::")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_links_of_a_readme_are_absolute(name: str) -> None:
+    """An index shows the README, and has no other file of the repository."""
+    readme = (packages()[name].directory / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(\s*<?([^)\s>]+)", readme)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_package_is_typed(name: str) -> None:
     for directory in packages()[name].imports:
         assert (directory / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_package_leaves_the_tools_to_the_root(name: str) -> None:
+def test_a_package_does_not_configure_tools(name: str) -> None:
     tools = read_toml(packages()[name].directory / "pyproject.toml")["tool"]
     assert tools.keys() == {"hatch"}
     assert tools["hatch"].keys() == {"build"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_public_module_says_by_hand_what_is_public(name: str) -> None:
+def test_every_public_module_has_a_literal_all(name: str) -> None:
     problems = []
     for path, module in public_modules(packages()[name]):
         names = written_all(path)
@@ -53,17 +78,41 @@ def test_every_public_module_says_by_hand_what_is_public(name: str) -> None:
     assert not problems
 
 
-def test_all_packages_are_of_one_version() -> None:
+def test_the_readme_has_a_row_for_each_package_with_its_import_names() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(.+)\]\(packages/(.+)\) \| (.+?) \|", readme, re.MULTILINE)
+    listed = {
+        name: (folder, set(re.findall(r"`(\w+)`", imports))) for name, folder, imports in rows
+    }
+    assert listed == {
+        name: (package.directory.name, {path.name for path in package.imports})
+        for name, package in packages().items()
+    }
+
+
+def test_all_packages_have_the_same_version() -> None:
     assert list(versions.deviations()) == []
 
 
-def test_the_changelog_knows_the_version() -> None:
+@pytest.mark.parametrize("name", ["etcd-client", "etcd-sync"])
+def test_a_whole_client_has_the_extras_of_the_channel(name: str) -> None:
+    channel, client = (
+        read_toml(packages()[each].directory / "pyproject.toml")["project"]
+        for each in ("etcd-channel", name)
+    )
+    assert client["optional-dependencies"] == {
+        extra: [f"etcd-channel[{extra}]=={channel['version']}"]
+        for extra in channel["optional-dependencies"]
+    }
+
+
+def test_the_changelog_has_the_version() -> None:
     version = packages()["etcd-client"].version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## .*\b{re.escape(version)}\b", changelog, re.MULTILINE)
 
 
-def test_the_directories_of_the_packages_are_named_as_they_are() -> None:
+def test_the_directory_of_a_package_has_its_name() -> None:
     assert {package.directory.name for package in packages().values()} == set(NAMES)
 
 

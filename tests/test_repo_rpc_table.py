@@ -1,4 +1,7 @@
-"""docs/rpcs.md: every RPC of etcd has its method, and every method of the table is there."""
+"""docs/rpcs.md: every RPC of etcd has a method, and every method in the table exists.
+
+docs/guarantees.md: the RPCs that are repeated are those whose rows say so.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,9 @@ from etcd_channel import Rpc, Service
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "rpcs.md"
-SCHEMA = ROOT / "tests" / "wire" / "wire-schema.tsv"
-PACKAGES = (
-    "etcd_auth",
-    "etcd_channel",
-    "etcd_cluster",
-    "etcd_kv",
-    "etcd_lease",
-    "etcd_lock",
-    "etcd_watch",
-)
+GUARANTEES = ROOT / "docs" / "guarantees.md"
+SCHEMA = ROOT / "packages" / "etcd-testing" / "src" / "etcd_testing" / "etcd-api.tsv"
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/src/*/rpcs.py"))
 
 
 class Row(NamedTuple):
@@ -79,7 +75,7 @@ def test_every_rpc_of_etcd_has_one_row() -> None:
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.rpc)
-def test_the_methods_of_a_row_are_there(row: Row) -> None:
+def test_the_methods_of_a_row_exist(row: Row) -> None:
     assert row.methods
     classes = public_classes()
     for name in row.methods:
@@ -91,14 +87,14 @@ def test_the_methods_of_a_row_are_there(row: Row) -> None:
         assert inspect.getdoc(method), name
 
 
-def test_a_row_tells_since_when_the_server_has_it() -> None:
+def test_a_row_has_the_version_of_etcd_that_brought_the_rpc() -> None:
     since = {rpc.name: rpc.since for package in PACKAGES for rpc in rpcs_of(package).values()}
     assert {row.rpc: row.since for row in rows()} == since
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_rpc_is_used_where_it_is_named(package: str) -> None:
-    """A row whose method speaks something else would be found here, where nothing else does."""
+    """This detects a method that uses another RPC than in its row."""
     unused = set(rpcs_of(package))
     module = importlib.import_module(package)
     assert module.__file__ is not None
@@ -109,10 +105,13 @@ def test_every_rpc_is_used_where_it_is_named(package: str) -> None:
     assert not unused
 
 
-def test_every_method_of_a_service_client_that_calls_etcd_stands_in_a_row() -> None:
-    """But for those that put several calls together, and say so here."""
+def test_every_method_of_a_service_client_that_calls_etcd_has_a_row() -> None:
+    """Except methods that combine several calls, which are listed here."""
     composed = {
+        "KVClient.coalescing",
+        "LockClient.election_leader",
         "LockClient.lock",
+        "LockClient.observe_election",
         "LockClient.session",
     }
     named = {name for row in rows() for name in row.methods}
@@ -124,3 +123,50 @@ def test_every_method_of_a_service_client_that_calls_etcd_stands_in_a_row() -> N
         if inspect.isfunction(method) and not method_name.startswith("_")
     }
     assert public - named == composed
+
+
+# Repeated only where the service client says so: a grant with an id of its own, a list of alarms.
+SOMETIMES = {"Lease.LeaseGrant", "Maintenance.Alarm"}
+
+
+def repeated() -> dict[str, str]:
+    """Whether an RPC is repeated after a lost answer, as the guarantees say."""
+    found: dict[str, str] = {}
+    for line in GUARANTEES.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for name in re.findall(r"`(\w+\.\w+)`", cells[0]) if line.startswith("| `") else ():
+            assert name not in found
+            found[name] = cells[1]
+    return found
+
+
+def test_the_guarantees_say_of_every_rpc_whether_it_is_repeated() -> None:
+    assert repeated().keys() == rpcs_of_etcd()
+
+
+def test_an_rpc_is_repeated_if_the_guarantees_say_so() -> None:
+    known = {rpc.name: rpc.repeatable for package in PACKAGES for rpc in rpcs_of(package).values()}
+    said = {name: text == "yes" for name, text in repeated().items()}
+    assert said == known
+    neither = {name for name, text in repeated().items() if text not in {"yes", "no"}}
+    assert neither == SOMETIMES
+
+
+# The packages whose RPCs concern the whole cluster, and Authenticate, which no view sees.
+WITHOUT_NAMESPACES = {"etcd_cluster", "etcd_auth", "etcd_channel"}
+
+
+def test_every_rpc_that_may_be_called_in_a_namespace_says_where_its_keys_are() -> None:
+    """Also those that a package makes outside of its table, to call the service of another one."""
+    silent = []
+    seen = 0
+    for path in sorted(ROOT.glob("packages/*/src/*/*.py")):
+        if path.parent.name in WITHOUT_NAMESPACES:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Rpc":
+                seen += 1
+                if "keys" not in {keyword.arg for keyword in node.keywords}:
+                    silent.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert silent == []
+    assert seen > 15

@@ -1,10 +1,11 @@
-"""The tools that a newcomer meets first, and the ones that must not be wrong at a release."""
+"""The tools for a new contributor's first steps, and those for releases."""
 
 from __future__ import annotations
 
 import ast
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ class Index(BaseHTTPRequestHandler):
             self.wfile.write(PAGES[self.path])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the tests' output is pytest's."""
+        """Print nothing between pytest's output."""
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_pip_of_another_digest_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("index")
-def test_a_pip_that_the_index_lacks_is_named() -> None:
+def test_a_pip_that_is_missing_in_the_index_is_named() -> None:
     with (
         pytest.raises(SystemExit, match=r"no pip-9\.8-py3-none-any\.whl"),
         package_index.fetched_wheel(f"pip==9.8 --hash=sha256:{DIGEST}\n"),
@@ -82,7 +83,7 @@ def test_a_pip_that_the_index_lacks_is_named() -> None:
         pass
 
 
-def test_an_index_that_refuses_is_one_line_without_its_password(
+def test_the_error_of_an_index_is_one_line_without_its_password(
     index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"http://user:wrong@{index}/simple/")
@@ -125,7 +126,7 @@ def test_a_package_needs_the_siblings_of_its_siblings() -> None:
     assert (names[0], names[-1]) == ("etcd-channel", "etcd-lock")
 
 
-def test_the_order_of_the_packages_is_that_of_the_arrows() -> None:
+def test_each_package_comes_after_its_dependencies() -> None:
     placed: set[str] = set()
     for package in workspace.packages().values():
         siblings = set(package.dependencies) & workspace.packages().keys()
@@ -133,7 +134,7 @@ def test_the_order_of_the_packages_is_that_of_the_arrows() -> None:
         placed.add(package.name)
 
 
-def test_an_older_python_can_read_what_tells_it_that_it_is_too_old() -> None:
+def test_an_older_python_can_run_the_check_of_its_version() -> None:
     source = (ROOT / "tools" / "dev.py").read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 7))
     asked, imported = (source.index(word) for word in ("sys.version_info <", "import commands"))
@@ -141,7 +142,7 @@ def test_an_older_python_can_read_what_tells_it_that_it_is_too_old() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["run"]])
-def test_a_wrong_command_is_told_what_there_is(arguments: list[str]) -> None:
+def test_a_wrong_command_prints_the_usage(arguments: list[str]) -> None:
     ended = run(sys.executable, ROOT / "tools" / "dev.py", *arguments)
     assert ended.returncode == 1
     assert ended.stderr.startswith("dev.py: ")
@@ -149,10 +150,12 @@ def test_a_wrong_command_is_told_what_there_is(arguments: list[str]) -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The packages and the tools in a place of their own, to be changed."""
+    """A copy of the packages and the tools, to be changed."""
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("packages", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    changelog = "# Changelog\n\n## Unreleased: 9.9.9\n\n- etcd-kv: new.\n\n## 0.0.1 (2026-01-01)\n"
+    (tmp_path / "CHANGELOG.md").write_text(changelog, encoding="utf-8")
     return tmp_path
 
 
@@ -170,6 +173,29 @@ def test_a_version_is_set_in_every_place(
         text = (copy / "packages" / package.name / "pyproject.toml").read_text(encoding="utf-8")
         assert 'version = "7.8.9rc1"' in text
         assert f"=={package.version}" not in text
+
+
+def test_a_release_gives_the_changelog_its_heading(
+    copy: Path, versions: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    assert versions("7.8.9").returncode == 0
+    first, second = re.findall(
+        r"^## (.*)$", (copy / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert re.fullmatch(r"7\.8\.9 \(\d{4}-\d{2}-\d{2}\)", first)
+    assert second == "0.0.1 (2026-01-01)"
+
+
+def test_a_release_without_a_word_in_the_changelog_changes_nothing(
+    copy: Path, versions: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (copy / "CHANGELOG.md").write_text("# Changelog\n\n## 0.0.1\n", encoding="utf-8")
+    ended = versions("7.8.9")
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("CHANGELOG.md: the heading '## Unreleased' stands there 0 times")
+    version = workspace.packages()["etcd-kv"].version
+    text = (copy / "packages" / "etcd-kv" / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{version}"' in text
 
 
 @pytest.mark.parametrize(
@@ -200,7 +226,7 @@ def test_a_version_that_deviates_is_named(
 
 
 @pytest.mark.parametrize("arguments", [["1"], ["v1.2.3"], [], ["1.2.3", "--check"]])
-def test_what_is_no_version_changes_nothing(
+def test_a_wrong_version_changes_nothing(
     versions: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str]
 ) -> None:
     assert versions(*arguments).returncode == 2

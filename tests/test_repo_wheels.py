@@ -1,4 +1,4 @@
-"""What is built holds the whole package and nothing else."""
+"""A built distribution has the whole package and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = list(packages())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_wheel_holds_its_package_and_nothing_else(name: str, tmp_path: Path) -> None:
+def test_a_wheel_contains_only_its_package(name: str, tmp_path: Path) -> None:
     package = packages()[name]
     (built,) = WheelBuilder(str(package.directory)).build(directory=str(tmp_path))
     with zipfile.ZipFile(built) as wheel:

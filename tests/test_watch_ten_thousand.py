@@ -18,7 +18,7 @@ HANG = 300  # seconds after which the test has hung; nothing is measured by it
 
 
 def breaks(proxy: FaultProxy) -> list[Callable[[], object]]:
-    """The ways to break a connection, to be taken in turn."""
+    """The ways to break a connection, used in turn."""
     return [proxy.cut, proxy.reset, proxy.half_close, lambda: proxy.half_close("to_server")]
 
 
@@ -41,34 +41,34 @@ async def broken_again_and_again(
 
 
 async def put_all(client: Client, prefix: bytes) -> list[tuple[int, int]]:
-    """Put the numbers, one to five in a transaction; what was put, as (revision, number)."""
-    words = client.transactions
+    """Put the numbers, one to five in a transaction; return (revision, number) of each."""
+    txn = client.transactions
     put: list[tuple[int, int]] = []
     sizes = itertools.cycle((1, 2, 3, 4, 5))
     while len(put) < COUNT:
         numbers = range(len(put), min(len(put) + next(sizes), COUNT))
         done = await client.transaction(
-            [], [words.put(prefix + b"%06d" % number, b"%d" % number) for number in numbers]
+            [], [txn.put(prefix + b"%06d" % number, b"%d" % number) for number in numbers]
         )
         put += [(done.header.revision, number) for number in numbers]
     return put
 
 
 async def read_all(watch: Watch) -> list[tuple[int, int]]:
-    """Read as many events, and see that no revision is divided between two responses."""
-    told: list[tuple[int, int]] = []
+    """Read that many events, and check that no response ends within a revision."""
+    received: list[tuple[int, int]] = []
     async for response in watch.responses():
         events = [(event.kv.mod_revision, int(event.kv.value)) for event in response.events]
         if events:
-            assert not told or told[-1][0] < events[0][0]
-            told += events
-        if len(told) >= COUNT:
+            assert not received or received[-1][0] < events[0][0]
+            received += events
+        if len(received) >= COUNT:
             break
-    return told
+    return received
 
 
 @pytest.mark.parametrize("progress", [False, True], ids=["", "with progress notifications"])
-async def test_each_of_ten_thousand_events_is_told_once_over_breaks(
+async def test_each_of_ten_thousand_events_is_delivered_once_over_breaks(
     etcd_server_factory: ServerFactory, key_prefix: bytes, progress: bool
 ) -> None:
     server = etcd_server_factory()
@@ -87,7 +87,7 @@ async def test_each_of_ten_thousand_events_is_told_once_over_breaks(
         assert reader.channel.reconnects
 
 
-async def test_each_of_ten_thousand_events_is_told_once_over_a_black_hole(
+async def test_each_of_ten_thousand_events_is_delivered_once_over_a_black_hole(
     etcd_server: EtcdServer, key_prefix: bytes
 ) -> None:
     async with (
@@ -97,14 +97,14 @@ async def test_each_of_ten_thousand_events_is_told_once_over_a_black_hole(
         reader.watch_prefix(key_prefix) as watch,
     ):
         reading = asyncio.create_task(read_all(watch))
-        # What vanishes in the hole is not resent by anybody: the connection is of no use.
+        # Bytes lost in the black hole are not sent again, so the connection is useless.
         async with broken_again_and_again(proxy, [proxy.drop, proxy.heal, proxy.reset]):
             put = await put_all(writer, key_prefix)
         proxy.reset()
         assert await asyncio.wait_for(reading, HANG) == put
 
 
-async def test_each_of_ten_thousand_events_is_told_once_over_restarts_of_the_server(
+async def test_each_of_ten_thousand_events_is_delivered_once_over_restarts_of_the_server(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory()
@@ -114,7 +114,7 @@ async def test_each_of_ten_thousand_events_is_told_once_over_restarts_of_the_ser
         reader.watch_prefix(key_prefix) as watch,
     ):
         reading = asyncio.create_task(read_all(watch))
-        words = client.transactions
+        txn = client.transactions
         put: list[tuple[int, int]] = []
         for begin in range(0, COUNT, 100):
             if begin % 2500 == 0:
@@ -126,7 +126,7 @@ async def test_each_of_ten_thousand_events_is_told_once_over_restarts_of_the_ser
             done = await client.transaction(
                 [],
                 [
-                    words.put(key_prefix + b"%06d" % number, b"%d" % number)
+                    txn.put(key_prefix + b"%06d" % number, b"%d" % number)
                     for number in range(begin, begin + 100)
                 ],
             )

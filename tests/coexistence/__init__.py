@@ -1,1 +1,1 @@
-"""Other clients of etcd, in one process with ours and by their own programs."""
+"""Other clients of etcd: in one process with this client, and their own programs."""

@@ -1,4 +1,4 @@
-"""A program that uses two clients of etcd in one process; run in an environment of both.
+"""Uses two clients of etcd in one process; run in an environment with both.
 
 python beside.py PEER first|last ENDPOINT KEY: the peer is imported before or after ours, then each
 client puts a key and gets the other's.
@@ -9,19 +9,25 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
+PROTOS = Path(__file__).parents[2] / "protos"
+
+# All generated code of this client; that of the key-value service by importing the package.
 OURS = [
-    "etcd_auth.pb.auth_pb2",
-    "etcd_cluster.pb.cluster_pb2",
-    "etcd_cluster.pb.maintenance_pb2",
     "etcd_kv",
-    "etcd_lease.pb.lease_pb2",
-    "etcd_lock.pb.v3election_pb2",
-    "etcd_lock.pb.v3lock_pb2",
-    "etcd_watch.pb.watch_pb2",
+    *(
+        ".".join(path.relative_to(PROTOS).with_suffix("").parts) + "_pb2"
+        for path in sorted(PROTOS.rglob("*.proto"))
+    ),
 ]
-THEIRS = {"aetcd": "aetcd", "etcd3aio": "etcd3aio", "etcd-sdk-python": "pyetcd"}
+THEIRS = {
+    "aetcd": "aetcd",
+    "etcd-client-py": "etcd_client",
+    "etcd-sdk-python": "pyetcd",
+    "etcd3aio": "etcd3aio",
+}
 
 
 async def with_aetcd(module: Any, host: str, port: int, ours: bytes, theirs: bytes) -> bytes:
@@ -42,7 +48,7 @@ async def with_etcd3aio(module: Any, host: str, port: int, ours: bytes, theirs: 
 async def with_etcd_sdk_python(
     module: Any, host: str, port: int, ours: bytes, theirs: bytes
 ) -> bytes:
-    # It blocks: in a thread of its own it does not hold up our loop.
+    # It blocks, so it runs in a thread.
     def use() -> bytes:
         client = module.client(host, port)
         client.put(theirs, b"of etcd-sdk-python")
@@ -53,8 +59,17 @@ async def with_etcd_sdk_python(
     return await asyncio.to_thread(use)
 
 
+async def with_etcd_client_py(
+    module: Any, host: str, port: int, ours: bytes, theirs: bytes
+) -> bytes:
+    async with module.Client([f"http://{host}:{port}"]).connect() as client:
+        await client.put(theirs, b"of etcd-client-py")
+        return bytes(await client.get(ours))
+
+
 USES = {
     "aetcd": with_aetcd,
+    "etcd-client-py": with_etcd_client_py,
     "etcd3aio": with_etcd3aio,
     "etcd-sdk-python": with_etcd_sdk_python,
 }
@@ -62,8 +77,8 @@ USES = {
 
 async def main(peer: str, order: str, endpoint: str, key: str) -> None:
     names = [THEIRS[peer], *OURS]
-    # Where it can be installed beside the peer, the whole client too.
-    if peer != "aetcd":
+    # The whole client too, if it can be installed beside the peer.
+    if peer not in {"aetcd", "etcd-client-py"}:
         names.append("etcd_client")
     if order == "last":
         names.reverse()

@@ -12,7 +12,7 @@ from workspace import ROOT
 
 @pytest.fixture(scope="session")
 def peer(request: pytest.FixtureRequest) -> str:
-    """The name of a peer, given as the parameter, whose environment is there."""
+    """The name of a peer, from the parameter; its environment exists."""
     name: str = request.param
     made = subprocess.run(
         [sys.executable, ROOT / "tools" / "peers.py", name, "-c", ""],

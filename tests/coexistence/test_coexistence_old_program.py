@@ -1,4 +1,4 @@
-"""The program that shows that old code runs as it is does run on what it was written for."""
+"""The program that tests compatibility with old code also runs on the reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OLD_PROGRAM = ROOT / "packages" / "etcd-client" / "tests" / "old_program.py"
 
 @pytest.mark.peers
 @pytest.mark.parametrize("peer", ["aetcd"], indirect=True)
-async def test_the_reference_prints_what_is_expected_of_us(
+async def test_the_reference_prints_the_expected_output(
     peer: str, etcd_server_factory: ServerFactory
 ) -> None:
     server = etcd_server_factory()

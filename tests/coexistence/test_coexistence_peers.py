@@ -1,7 +1,7 @@
 """Other clients of etcd can be used in the same process, whichever is imported first.
 
-Protobuf has one pool of names for all of a process, and every other client has put etcd's own names
-into it; ours are others.
+Protobuf has one pool of names for the whole process, and every other client registers etcd's own
+names there; this client registers different ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers import PEERS
+from peers import CLIENTS
 from workspace import ROOT
 
 TOOL = ROOT / "tools" / "peers.py"
@@ -19,9 +19,9 @@ BESIDE = Path(__file__).with_name("beside.py")
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("peer", PEERS, indirect=True)
+@pytest.mark.parametrize("peer", CLIENTS, indirect=True)
 @pytest.mark.parametrize("order", ["first", "last"])
-async def test_a_peer_and_we_read_each_others_keys_in_one_process(
+async def test_a_peer_and_this_client_read_each_others_keys_in_one_process(
     peer: str, order: str, etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     program = await asyncio.create_subprocess_exec(

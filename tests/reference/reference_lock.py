@@ -1,7 +1,7 @@
-"""A program of the reference, aetcd 1.0.0: told over stdin what to do with a lock.
+"""A program of the reference, aetcd 1.0.0, with a lock that is driven over stdin.
 
 python reference_lock.py HOST PORT KEY: reads `acquire TIMEOUT` and `release`, answers each with a
-line, the truth value that came of it.
+line, the result as a bool.
 """
 
 from __future__ import annotations

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from peers import UNREACHABLE
 from workspace import ROOT
 
 from etcd_client import Client
@@ -22,7 +20,7 @@ PROGRAM = Path(__file__).with_name("reference_lock.py")
 
 
 class Reference:
-    """The other program, with one lock of its own."""
+    """The other program, which has one lock."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -41,15 +39,6 @@ class Reference:
         answer = await asyncio.wait_for(self._stdout.readline(), 60)
         assert answer in (b"True\n", b"False\n"), answer
         return answer == b"True\n"
-
-
-@pytest.fixture(scope="module")
-def reference_environment() -> None:
-    """The environment of the reference, made if it is not there."""
-    made = subprocess.run([*PEER, "-c", ""], capture_output=True, text=True, timeout=300)
-    if made.returncode == UNREACHABLE:
-        pytest.skip("AETCD NOT TESTED: THE PACKAGE INDEX CANNOT BE REACHED")
-    assert made.returncode == 0, made.stderr
 
 
 @asynccontextmanager
@@ -73,7 +62,7 @@ async def started(endpoint: str, key: bytes) -> AsyncIterator[Reference]:
 
 
 @pytest.mark.usefixtures("reference_environment")
-async def test_an_old_program_waits_for_a_lock_of_ours(
+async def test_an_old_program_waits_for_a_lock_of_this_client(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with (
@@ -90,7 +79,7 @@ async def test_an_old_program_waits_for_a_lock_of_ours(
 
 
 @pytest.mark.usefixtures("reference_environment")
-async def test_we_wait_for_the_lock_of_an_old_program(
+async def test_this_client_waits_for_the_lock_of_an_old_program(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with (

@@ -1,1 +1,1 @@
-"""The life of a token, which a caller who is in the right never hears of."""
+"""Tokens are fetched and renewed without the caller noticing."""

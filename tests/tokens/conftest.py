@@ -1,4 +1,4 @@
-"""What the tests of tokens share: a server for each kind of them, and users."""
+"""Fixtures for the tests of tokens: a server for each kind of token, and users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .servers import Account, AuthServer, make_account
 
 @pytest.fixture(scope="session")
 def jwt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
-    """The flag --auth-token for tokens signed by an RSA key, from their seconds to live."""
+    """Returns --auth-token for JWTs signed by an RSA key, with a lifetime of some seconds."""
     directory = tmp_path_factory.mktemp("jwt")
     private, public = directory / "private.pem", directory / "public.pem"
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -35,14 +35,14 @@ def jwt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simple_server() -> AsyncIterator[AuthServer]:
-    """Its tokens are known to itself only, until it ends or their user's password changes."""
+    """A server with simple tokens, which are valid until it stops or the password changes."""
     async with AuthServer() as server:
         yield server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def jwt_server(jwt: Callable[[int], str]) -> AsyncIterator[AuthServer]:
-    """Its tokens carry the revision of the users, and are old after every change of them."""
+    """A server with JWTs, which contain the auth revision and are outdated after each change."""
     async with AuthServer(jwt=jwt(300)) as server:
         yield server
 
@@ -56,5 +56,5 @@ def server(request: pytest.FixtureRequest) -> AuthServer:
 
 @pytest.fixture
 async def account(server: AuthServer) -> Account:
-    """A user of the server that no other test has."""
+    """A user of the server that no other test uses."""
     return await make_account(server)

@@ -1,4 +1,4 @@
-"""Servers that ask who is calling, and users for them."""
+"""Servers with authentication, and users for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 
 class AuthServer(EtcdServer):
-    """A server with authentication enabled, and a look at what it was asked.
+    """A server with authentication enabled, and counts of its calls.
 
     Its tokens are "simple", known to itself only, or with `jwt`, the flag for them, such as carry
     the revision of the users and are old after each change. They live for `ttl` seconds.
@@ -27,7 +27,7 @@ class AuthServer(EtcdServer):
     ROOT_PASSWORD = "the password of root"
 
     def __init__(self, *, jwt: str | None = None, ttl: int = 300, **options: Any) -> None:
-        # Of simple tokens that expire it tells at this level only.
+        # Only at this level it logs that simple tokens expire.
         super().__init__(
             auth_token=jwt or "simple", auth_token_ttl=ttl, log_level="debug", **options
         )
@@ -49,7 +49,7 @@ class AuthServer(EtcdServer):
         return self.channel("root", self.ROOT_PASSWORD)
 
     async def answers(self, method: str) -> Mapping[str, int]:
-        """How often an RPC was answered with which code, since the process was started."""
+        """How often each RPC was answered with each code since the process was started."""
         found: dict[str, int] = {}
         for name, value in (await self.metrics()).items():
             if name.startswith("grpc_server_handled_total{") and f'grpc_method="{method}"' in name:
@@ -59,18 +59,18 @@ class AuthServer(EtcdServer):
         return found
 
     async def authentications(self) -> int:
-        """How often somebody asked for a token, since the process was started."""
+        """How often a token was requested since the process was started."""
         return sum((await self.answers("Authenticate")).values())
 
     async def refusals(self, method: str) -> int:
-        """How often an RPC was answered otherwise than OK, since the process was started."""
+        """How often an RPC was not answered with OK since the process was started."""
         answers = await self.answers(method)
         return sum(answers.values()) - answers.get("OK", 0)
 
     async def outlive_tokens(self) -> None:
-        """Return when all tokens have expired that are there now and that nobody uses meanwhile.
+        """Return when all current tokens have expired, except those in use.
 
-        Each use lets a simple token live for its whole time again.
+        Each use restarts the time of a simple token.
         """
         witness = await make_account(self)
         async with witness.channel() as channel:
@@ -94,7 +94,7 @@ class AuthServer(EtcdServer):
 
 @dataclass(frozen=True)
 class Account:
-    """A user who may read and write everything under a prefix."""
+    """A user that may read and write everything under a prefix."""
 
     name: str
     password: str
@@ -106,7 +106,7 @@ class Account:
 
 
 async def make_account(server: AuthServer) -> Account:
-    """Make a user that no other test has."""
+    """Make a user that no other test uses."""
     name = f"user-{next(_numbers)}"
     account = Account(name, f"the password of {name}", f"/{name}/".encode(), server)
     async with server.as_root() as channel:

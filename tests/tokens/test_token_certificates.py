@@ -1,4 +1,4 @@
-"""Users known by the common name of their TLS certificate, who have no token at all."""
+"""Users that are known by the common name of their TLS certificate need no token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def authority() -> trustme.CA:
 
 
 def tls_as(authority: trustme.CA, common_name: str) -> TLS:
-    """What a client shows that is known by a name."""
+    """The certificate of a client with this common name."""
     # Go before 1.19 refuses a certificate with an empty list of alternative names.
     issued = authority.issue_cert("localhost", common_name=common_name)
     return TLS(
@@ -40,7 +40,7 @@ def tls_as(authority: trustme.CA, common_name: str) -> TLS:
 async def server(
     authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[AuthServer]:
-    """It has users without passwords: root, and alice who may do all below /alice/."""
+    """A server with users without passwords: root, and alice, who has all rights below /alice/."""
     directory = tmp_path_factory.mktemp("tls")
     ca, cert, key = (directory / name for name in ("ca.pem", "cert.pem", "key.pem"))
     issued = authority.issue_cert("localhost", "127.0.0.1")
@@ -74,7 +74,7 @@ def connect(server: AuthServer, authority: trustme.CA) -> Connect:
     return connect
 
 
-async def test_a_certificate_is_a_user(connect: Connect, server: AuthServer) -> None:
+async def test_a_certificate_authenticates_a_user(connect: Connect, server: AuthServer) -> None:
     async with connect("alice") as channel:
         await KVClient(channel).put(b"/alice/key", b"value")
         assert await AuthClient(channel).user_get("alice") == User("alice", ["alice"])
@@ -83,7 +83,7 @@ async def test_a_certificate_is_a_user(connect: Connect, server: AuthServer) -> 
     assert await server.authentications() == 0
 
 
-async def test_a_certificate_of_nobody_is_of_no_use(connect: Connect) -> None:
+async def test_a_certificate_of_an_unknown_user_is_refused(connect: Connect) -> None:
     async with connect("stranger") as channel:
         with pytest.raises(errors.PermissionDeniedError):
             await KVClient(channel).put(b"/alice/key", b"value")
@@ -91,7 +91,7 @@ async def test_a_certificate_of_nobody_is_of_no_use(connect: Connect) -> None:
             await AuthClient(channel).user_list()
 
 
-async def test_a_password_comes_before_a_certificate(connect: Connect) -> None:
+async def test_a_password_takes_precedence_over_a_certificate(connect: Connect) -> None:
     async with connect("root") as channel:
         await AuthClient(channel).user_add("bob", "secret")
     async with connect("alice", username="bob", password="secret") as channel:
@@ -100,14 +100,14 @@ async def test_a_password_comes_before_a_certificate(connect: Connect) -> None:
             await KVClient(channel).put(b"/alice/key", b"value")
 
 
-async def test_a_user_without_a_password_has_none(connect: Connect) -> None:
+async def test_a_user_without_a_password_cannot_log_in_with_one(connect: Connect) -> None:
     channel = connect("alice", username="alice", password="secret")
     with pytest.raises(errors.AuthFailedError):
         await channel.connect()
     await channel.close()
 
 
-async def test_who_shows_no_certificate_is_told_of_the_handshake(
+async def test_without_a_certificate_the_error_names_the_handshake(
     server: AuthServer, authority: trustme.CA
 ) -> None:
     channel = Channel(server.endpoint, tls=TLS(ca_cert=authority.cert_pem.bytes()))
@@ -117,9 +117,7 @@ async def test_who_shows_no_certificate_is_told_of_the_handshake(
     await channel.close()
 
 
-async def test_users_that_change_without_end_disturb_nobody(
-    connect: Connect, server: AuthServer
-) -> None:
+async def test_calls_succeed_while_users_change(connect: Connect, server: AuthServer) -> None:
     """A call that was proposed before a change and applied after it is refused, and sent again."""
     keys = [b"/alice/" + str(number).encode() for number in range(10)]
     done = asyncio.Event()

@@ -1,8 +1,8 @@
-"""A call in whose course the users change more often than any real server can be made to tell."""
+"""Calls during more changes of users than a real server can be made to report."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -14,6 +14,7 @@ from etcd_channel.rpcs import AUTHENTICATE
 from etcd_kv import KVClient
 from etcd_kv.pb import kv_pb2
 from etcd_kv.rpcs import PUT
+from etcd_testing.played import PlayedEtcd
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -21,27 +22,13 @@ OLD = (grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: revision of auth store is 
 UNKNOWN = (grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
 
 
-class Changing(grpc.GenericRpcHandler):
-    """Refuses so many puts, each time with a token that it has just made."""
+class Changing:
+    """Refuses a number of puts, each with a token that it has just made."""
 
     def __init__(self) -> None:
         self.refusal = OLD
         self.refusals = 0
         self.puts = self.tokens = 0
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        rpcs: dict[str, tuple[Any, Callable[[Any, Context], Any]]] = {
-            PUT.path: (PUT, self.put),
-            AUTHENTICATE.path: (AUTHENTICATE, self.authenticate),
-        }
-        if details.method not in rpcs:
-            return None
-        rpc, answer = rpcs[details.method]
-        return grpc.unary_unary_rpc_method_handler(
-            answer,
-            request_deserializer=rpc.request.FromString,
-            response_serializer=rpc.response.SerializeToString,
-        )
 
     async def put(self, request: kv_pb2.PutRequest, context: Context) -> kv_pb2.PutResponse:
         self.puts += 1
@@ -63,35 +50,29 @@ def users() -> Changing:
 
 @pytest.fixture
 async def endpoint(users: Changing) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((users,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(None)
+    async with PlayedEtcd({PUT: users.put, AUTHENTICATE: users.authenticate}) as server:
+        yield server.endpoint
 
 
-async def test_a_call_bears_with_many_changes(users: Changing, endpoint: str) -> None:
-    """Each sending goes with a token that was made after the refusal before it."""
+async def test_a_call_survives_many_changes(users: Changing, endpoint: str) -> None:
+    """Each attempt has a token that was made after the refusal of the one before."""
     users.refusals = 8
     async with Channel(endpoint, username="alice", password="secret") as channel:
         await KVClient(channel).put(b"key", b"value")
     assert (users.puts, users.tokens) == (9, 9)
 
 
-async def test_a_user_known_by_certificate_bears_with_them_too(
+async def test_a_call_of_a_user_with_a_certificate_survives_many_changes(
     users: Changing, endpoint: str
 ) -> None:
-    """To the channel it is one without name and password."""
+    """The channel has no user name and no password then."""
     users.refusals = 8
     async with Channel(endpoint) as channel:
         await KVClient(channel).put(b"key", b"value")
     assert (users.puts, users.tokens) == (9, 0)
 
 
-async def test_a_server_that_knows_none_of_its_own_tokens_is_not_asked_for_ever(
-    users: Changing, endpoint: str
-) -> None:
+async def test_the_number_of_token_requests_is_limited(users: Changing, endpoint: str) -> None:
     users.refusal = UNKNOWN
     users.refusals = 1000
     async with Channel(endpoint, username="alice", password="secret") as channel:
@@ -101,10 +82,10 @@ async def test_a_server_that_knows_none_of_its_own_tokens_is_not_asked_for_ever(
     assert users.puts == users.tokens < 10
 
 
-async def test_a_token_that_nobody_asked_for_is_no_matter_of_renewal(
+async def test_a_refused_token_is_not_renewed_without_a_user_name(
     users: Changing, endpoint: str
 ) -> None:
-    """Without a name there is nothing to renew."""
+    """There is no password to get another one with."""
     users.refusal = UNKNOWN
     users.refusals = 1000
     async with Channel(endpoint) as channel:

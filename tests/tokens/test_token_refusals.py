@@ -1,4 +1,4 @@
-"""Callers who are in the wrong hear so, once for each call, and the server is left in peace."""
+"""Refused callers get an error for each call, and cause no load on the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .servers import Account, AuthServer, make_account
 MANY = 20
 
 
-async def test_a_wrong_password_is_asked_about_once(account: Account) -> None:
+async def test_a_wrong_password_is_sent_once(account: Account) -> None:
     server = account.server
     before = await server.authentications()
     channel = server.channel(account.name, "wrong")
@@ -31,7 +31,7 @@ async def test_a_wrong_password_is_asked_about_once(account: Account) -> None:
     await channel.close()
 
 
-async def test_many_calls_with_a_wrong_password_ask_once(account: Account) -> None:
+async def test_many_calls_with_a_wrong_password_send_it_once(account: Account) -> None:
     server = account.server
     before = await server.authentications()
     channel = server.channel(account.name, "wrong")
@@ -44,15 +44,15 @@ async def test_many_calls_with_a_wrong_password_ask_once(account: Account) -> No
     assert await server.authentications() == before + 1
 
 
-async def test_who_does_not_exist_is_refused_like_a_wrong_password(server: AuthServer) -> None:
+async def test_an_unknown_user_is_refused_like_a_wrong_password(server: AuthServer) -> None:
     channel = server.channel("nobody", "secret")
     with pytest.raises(errors.AuthFailedError):
         await channel.connect()
     await channel.close()
 
 
-async def test_an_old_password_ends_with_its_token(account: Account) -> None:
-    """One call hears it at once, and nothing was written; the next one hears it too."""
+async def test_an_old_password_works_until_its_token_is_invalid(account: Account) -> None:
+    """A call fails at once, and nothing was written; the next one fails too."""
     server = account.server
     async with account.channel() as channel, server.as_root() as root:
         kv = KVClient(channel)
@@ -79,7 +79,7 @@ async def test_a_deleted_user_is_refused(account: Account) -> None:
             await kv.put(account.prefix, b"value")
 
 
-async def test_what_is_not_permitted_is_no_matter_of_tokens(account: Account) -> None:
+async def test_a_missing_permission_fetches_no_new_token(account: Account) -> None:
     async with account.channel() as channel:
         kv = KVClient(channel)
         before = await account.server.authentications()
@@ -93,7 +93,7 @@ async def test_what_is_not_permitted_is_no_matter_of_tokens(account: Account) ->
 async def test_no_token_and_no_password_is_shown(
     jwt_server: AuthServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every JWT begins alike."""
+    """Every JWT begins with the same characters."""
     caplog.set_level(logging.DEBUG)
     account = await make_account(jwt_server)
     shown: list[object] = []

@@ -1,19 +1,29 @@
-"""Tokens that end, in every way that etcd has: a caller who is in the right goes on."""
+"""Calls succeed although tokens become invalid, in every way that etcd has."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from etcd_auth import AuthClient, PermissionKind, User
-from etcd_channel import Channel
+from etcd_channel import (
+    Channel,
+    ChannelLike,
+    ChannelView,
+    ClientError,
+    ConnectionFailedError,
+    Rpc,
+)
 from etcd_kv import KVClient
 from etcd_testing import EtcdCluster, EtcdServer
 
 from .servers import Account, AuthServer, make_account
 
 MANY = 50
-PAUSE = 0.01  # between the calls of a program that is to leave the servers some time
+PAUSE = 0.01  # between the calls of a program, so that the servers are not busy with it alone
 
 
 async def use(account: Account, channel: Channel) -> None:
@@ -23,7 +33,7 @@ async def use(account: Account, channel: Channel) -> None:
 
 
 async def end_tokens(account: Account) -> None:
-    """Have all tokens of a user refused from now on, its password being what it was."""
+    """Make the server refuse all tokens of a user, without changing its password."""
     async with account.server.as_root() as channel:
         await AuthClient(channel).user_change_password(account.name, account.password)
 
@@ -43,7 +53,7 @@ async def test_a_simple_token_that_expired_is_renewed_when_it_is_needed() -> Non
                 assert await server.authentications() == before + 1
 
 
-async def test_work_goes_on_while_one_jwt_after_the_other_expires(
+async def test_calls_succeed_while_jwts_expire(
     jwt: Callable[[int], str],
 ) -> None:
     async with AuthServer(jwt=jwt(1)) as server:
@@ -55,7 +65,7 @@ async def test_work_goes_on_while_one_jwt_after_the_other_expires(
                 await asyncio.sleep(PAUSE)
 
 
-async def test_a_restart_that_forgets_all_tokens_is_not_noticed(
+async def test_calls_succeed_after_a_restart_that_drops_all_tokens(
     simple_server: AuthServer,
 ) -> None:
     account = await make_account(simple_server)
@@ -75,8 +85,8 @@ async def test_a_jwt_outlives_a_restart(jwt_server: AuthServer) -> None:
         assert await jwt_server.authentications() == 0
 
 
-async def test_reads_go_on_while_every_member_is_restarted() -> None:
-    """Each member forgets the tokens, also those that it was told of by another."""
+async def test_reads_succeed_while_every_member_is_restarted() -> None:
+    """Each member drops the tokens, including those of other members."""
     async with EtcdCluster(3) as cluster:
         await cluster[0].enable_auth("secret")
         done = asyncio.Event()
@@ -122,18 +132,18 @@ async def test_many_first_calls_fetch_one_token(account: Account) -> None:
     assert await account.server.authentications() == before + 1
 
 
-async def test_a_user_added_meanwhile_is_not_noticed(account: Account) -> None:
-    """To a JWT the revision of the users is old then; a simple token has none."""
+async def test_calls_succeed_after_a_user_was_added(account: Account) -> None:
+    """A JWT then has an old auth revision; a simple token has none."""
     async with account.channel() as channel:
         await use(account, channel)
         await make_account(account.server)
         await use(account, channel)
 
 
-async def test_users_that_change_without_end_disturb_nobody(account: Account) -> None:
-    """Many a call is refused for that, before or after it was proposed to the cluster.
+async def test_calls_succeed_while_users_change(account: Account) -> None:
+    """Calls are refused for it, before or after they were proposed to the cluster.
 
-    No error comes of it, and every put is applied once.
+    None of them fails, and every put is applied once.
     """
     server = account.server
     keys = [account.prefix + str(number).encode() for number in range(10)]
@@ -166,7 +176,7 @@ async def test_users_that_change_without_end_disturb_nobody(account: Account) ->
             assert found.version == count
 
 
-async def test_authentication_enabled_and_disabled_meanwhile_is_not_noticed() -> None:
+async def test_calls_succeed_while_authentication_is_enabled_and_disabled() -> None:
     async with EtcdServer() as server, Channel(server.endpoint) as stranger:
         auth = AuthClient(stranger)
         await auth.role_add("all")
@@ -186,7 +196,7 @@ async def test_authentication_enabled_and_disabled_meanwhile_is_not_noticed() ->
 # Passwords that change --------------------------------------------------------------------
 
 
-async def test_a_password_changed_elsewhere_is_the_channels_when_it_is_told(
+async def test_a_channel_works_after_it_is_given_the_changed_password(
     account: Account,
 ) -> None:
     async with account.channel() as channel, account.server.as_root() as root:
@@ -196,7 +206,52 @@ async def test_a_password_changed_elsewhere_is_the_channels_when_it_is_told(
         await use(account, channel)
 
 
-async def test_root_changes_its_own_password_in_the_middle_of_its_work() -> None:
+class LateAnswers(ChannelView):
+    """Holds the answers of password changes back until `arrive` is set; raises `error` then."""
+
+    error: ClientError | None = None
+
+    def __init__(self, inner: ChannelLike) -> None:
+        super().__init__(inner)
+        self.changed, self.arrive = asyncio.Event(), asyncio.Event()
+
+    async def call(self, rpc: Rpc[Any, Any], request: Any, **options: Any) -> Any:
+        response = await super().call(rpc, request, **options)
+        if rpc.name == "Auth.UserChangePassword":
+            self.changed.set()
+            await self.arrive.wait()
+            if self.error is not None:
+                raise self.error
+        return response
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_calls_succeed_while_the_answer_to_a_change_of_password_is_on_its_way(
+    lost: bool,
+) -> None:
+    async with AuthServer() as server:
+        account = await make_account(server)
+        async with account.channel() as channel, server.as_root() as root:
+            await use(account, channel)
+            await AuthClient(root).user_grant_role(account.name, "root")
+            late = LateAnswers(channel)
+            if lost:
+                late.error = ConnectionFailedError("the answer is lost")
+            changing = asyncio.create_task(
+                AuthClient(late).user_change_password(account.name, "another")
+            )
+            await late.changed.wait()
+            await use(account, channel)
+            late.arrive.set()
+            if lost:
+                with pytest.raises(ConnectionFailedError):
+                    await changing
+            else:
+                await changing
+            await use(account, channel)
+
+
+async def test_root_can_change_its_own_password_during_calls() -> None:
     async with AuthServer() as server:
         done = asyncio.Event()
 

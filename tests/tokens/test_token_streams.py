@@ -1,4 +1,4 @@
-"""Watches, keep-alives and downloads outlive the tokens that they were opened with."""
+"""Watches, keep-alives and downloads continue after their tokens became invalid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def channel(account: Account) -> AsyncIterator[Channel]:
 
 
 async def sees(watch: Watch, account: Account, key: bytes, value: bytes) -> None:
-    """Put a value as root, and have the watch tell of it and of nothing before it."""
+    """Put a value as root, and check that its event is the next one of the watch."""
     async with account.server.as_root() as root:
         await KVClient(root).put(account.prefix + key, value)
     event = await watch.__anext__()
@@ -76,7 +76,7 @@ async def test_a_watch_outlives_a_restart(account: Account, channel: Channel) ->
 async def test_watches_are_created_between_changes_of_the_users(
     account: Account, channel: Channel
 ) -> None:
-    """etcd before 3.6 says "permission denied" then, where a JWT is of an old revision."""
+    """etcd before 3.6 answers "permission denied" then, if a JWT has an old revision."""
     client = WatchClient(channel)
     async with client.watch_prefix(account.prefix) as all_of_them, account.server.as_root() as root:
         for number in range(4):
@@ -87,7 +87,9 @@ async def test_watches_are_created_between_changes_of_the_users(
             assert (await all_of_them.__anext__()).kv.key == account.prefix + key
 
 
-async def test_a_watch_goes_on_with_a_changed_password(account: Account, channel: Channel) -> None:
+async def test_a_watch_continues_with_a_changed_password(
+    account: Account, channel: Channel
+) -> None:
     async with WatchClient(channel).watch_prefix(account.prefix) as watch:
         async with account.server.as_root() as root:
             await AuthClient(root).user_change_password(account.name, "another")
@@ -96,7 +98,9 @@ async def test_a_watch_goes_on_with_a_changed_password(account: Account, channel
         await sees(watch, account, b"key", b"value")
 
 
-async def test_a_watch_of_what_is_not_permitted_says_so(account: Account, channel: Channel) -> None:
+async def test_a_watch_without_permission_raises_permission_denied(
+    account: Account, channel: Channel
+) -> None:
     before = await account.server.authentications()
     with pytest.raises(errors.PermissionDeniedError):
         async with WatchClient(channel).watch(b"elsewhere"):
@@ -104,7 +108,7 @@ async def test_a_watch_of_what_is_not_permitted_says_so(account: Account, channe
     assert await account.server.authentications() <= before + 2
 
 
-async def test_a_watch_with_a_wrong_password_says_so(account: Account) -> None:
+async def test_a_watch_with_a_wrong_password_raises_auth_failed(account: Account) -> None:
     before = await account.server.authentications()
     channel = account.server.channel(account.name, "wrong")
     with pytest.raises(errors.AuthFailedError):
@@ -128,7 +132,7 @@ async def test_a_watch_of_a_user_who_was_deleted_ends_with_its_stream(
 # Keep-alives ------------------------------------------------------------------------------
 
 
-async def test_a_lease_is_kept_alive_beyond_its_token_and_a_restart(
+async def test_a_lease_is_kept_alive_after_its_token_expires_and_over_a_restart(
     account: Account, channel: Channel
 ) -> None:
     async with LeaseClient(channel).lease(10, keep_alive=True) as lease:

@@ -1,4 +1,4 @@
-"""What generated code must be beyond its schema: importable anywhere, ours, right in its bytes."""
+"""Generated code can be imported alone, uses names of its own and has the right bytes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,8 @@ from etcd_watch.pb import watch_pb2
 
 PROTOS = Path(__file__).parents[2] / "protos"
 FILES = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
-PACKAGES = {
-    "etcd_auth/pb/auth.proto": "etcd.auth",
-    "etcd_channel/pb/common.proto": "etcd.common",
-    "etcd_cluster/pb/cluster.proto": "etcd.cluster",
-    "etcd_cluster/pb/maintenance.proto": "etcd.maintenance",
-    "etcd_kv/pb/kv.proto": "etcd.kv",
-    "etcd_lease/pb/lease.proto": "etcd.lease",
-    "etcd_lock/pb/v3election.proto": "etcd.v3election",
-    "etcd_lock/pb/v3lock.proto": "etcd.v3lock",
-    "etcd_watch/pb/watch.proto": "etcd.watch",
-}
+# etcd_kv/pb/kv.proto has the proto package etcd.kv.
+PACKAGES = {file: f"etcd.{Path(file).stem}" for file in FILES}
 
 
 def module_name(file: str) -> str:
@@ -35,15 +26,15 @@ def module_name(file: str) -> str:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_each_module_is_imported_alone_and_in_silence(file: str) -> None:
+def test_each_module_can_be_imported_alone_and_without_warnings(file: str) -> None:
     command = [sys.executable, "-c", f"import {module_name(file)}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_generated_code_asks_for_no_version_of_protobuf(file: str) -> None:
-    """From 26 on protoc writes a check of the runtime's version, which refuses older ones."""
+def test_generated_code_requires_no_version_of_protobuf(file: str) -> None:
+    """Since version 26 protoc writes a check that refuses older versions of the runtime."""
     spec = importlib.util.find_spec(module_name(file))
     assert spec is not None
     assert spec.origin is not None
@@ -52,8 +43,8 @@ def test_generated_code_asks_for_no_version_of_protobuf(file: str) -> None:
     assert "runtime_version" not in code.lower()
 
 
-def test_every_file_is_under_our_own_name_in_our_own_proto_package() -> None:
-    """A process has one file and one message of a name, and other clients have taken etcd's."""
+def test_every_file_has_this_clients_own_name_and_proto_package() -> None:
+    """Names of files and messages are unique in a process, and other clients use etcd's."""
     descriptors = [importlib.import_module(module_name(file)).DESCRIPTOR for file in FILES]
     assert {descriptor.name: descriptor.package for descriptor in descriptors} == PACKAGES
     for descriptor in descriptors:
@@ -93,6 +84,6 @@ def test_every_file_is_under_our_own_name_in_our_own_proto_package() -> None:
         ),
     ],
 )
-def test_messages_have_the_bytes_that_etcd_reads(message: Any, data: bytes) -> None:
+def test_messages_have_etcds_wire_format(message: Any, data: bytes) -> None:
     assert message.SerializeToString() == data
     assert type(message).FromString(data) == message

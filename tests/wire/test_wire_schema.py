@@ -1,7 +1,7 @@
-"""Holds the descriptors and the RPC tables against wire-schema.tsv, in both directions.
+"""Compares the descriptors and the RPC tables with etcd-api.tsv, in both directions.
 
-The table has what etcd speaks: every message, field, number, type, label, oneof, enum, value
-and RPC, under etcd's own names. Ours are translated into these before they are compared.
+The table has every message, field, number, type, label, oneof, enum, value and RPC of etcd, under
+etcd's names. Ours are translated to these first.
 """
 
 from __future__ import annotations
@@ -15,39 +15,19 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pb2
 
-import etcd_auth.rpcs
-import etcd_channel.rpcs
-import etcd_cluster.rpcs
-import etcd_kv.rpcs
-import etcd_lease.rpcs
-import etcd_lock.rpcs
-import etcd_watch.rpcs
 from etcd_channel.rpc import Rpc
 
-TABLE = Path(__file__).parent / "wire-schema.tsv"
+PACKAGES = Path(__file__).parents[2] / "packages"
+TABLE = PACKAGES / "etcd-testing" / "src" / "etcd_testing" / "etcd-api.tsv"
 PROTOS = Path(__file__).parents[2] / "protos"
 RPC_TABLES = [
-    etcd_auth.rpcs,
-    etcd_channel.rpcs,
-    etcd_cluster.rpcs,
-    etcd_kv.rpcs,
-    etcd_lease.rpcs,
-    etcd_lock.rpcs,
-    etcd_watch.rpcs,
+    importlib.import_module(f"{path.parent.name}.rpcs")
+    for path in sorted(PROTOS.parent.glob("packages/*/src/*/rpcs.py"))
 ]
 
-# Our proto packages by etcd's, and the messages that etcd has in another one than their neighbours.
-ETCD_PACKAGE = {
-    "etcd.auth": "etcdserverpb",
-    "etcd.cluster": "etcdserverpb",
-    "etcd.common": "etcdserverpb",
-    "etcd.kv": "etcdserverpb",
-    "etcd.lease": "etcdserverpb",
-    "etcd.maintenance": "etcdserverpb",
-    "etcd.v3election": "v3electionpb",
-    "etcd.v3lock": "v3lockpb",
-    "etcd.watch": "etcdserverpb",
-}
+# etcd's proto packages by ours where they are not etcdserverpb, and the messages that etcd has in
+# another one than their neighbours.
+ETCD_PACKAGE = {"etcd.v3election": "v3electionpb", "etcd.v3lock": "v3lockpb"}
 ELSEWHERE = {
     "etcd.auth.Permission": "authpb",
     "etcd.auth.Role": "authpb",
@@ -57,7 +37,7 @@ ELSEWHERE = {
     "etcd.watch.Event": "mvccpb",
 }
 
-# What leaves the cluster as one sending would, sent however often.
+# These requests have the same effect if they are sent several times.
 REPEATABLE = {
     "/etcdserverpb.Auth/AuthStatus",
     "/etcdserverpb.Auth/Authenticate",
@@ -80,7 +60,7 @@ REPEATABLE = {
     "/v3electionpb.Election/Leader",
     "/v3electionpb.Election/Observe",
 }
-ENDLESS = {
+UNBOUNDED = {
     "/etcdserverpb.Lease/LeaseKeepAlive",
     "/etcdserverpb.Maintenance/Defragment",
     "/etcdserverpb.Maintenance/Snapshot",
@@ -112,7 +92,7 @@ def facts_of_the_table() -> Facts:
 
 
 def files() -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    """What protobuf itself has of each of our .proto files; none can be forgotten here."""
+    """The descriptors of all .proto files."""
     for path in sorted(PROTOS.rglob("*.proto")):
         name = path.relative_to(PROTOS).with_suffix("").as_posix().replace("/", ".")
         file = descriptor_pb2.FileDescriptorProto()
@@ -120,11 +100,15 @@ def files() -> Iterator[descriptor_pb2.FileDescriptorProto]:
         yield file
 
 
+def package_of_etcd(ours: str) -> str:
+    return ETCD_PACKAGE.get(ours, "etcdserverpb")
+
+
 def etcd_name(ours: str) -> str:
     """etcd.kv.Compare.CompareTarget -> etcdserverpb.Compare.CompareTarget"""
     first, second, message, *nested = ours.lstrip(".").split(".")
     package = f"{first}.{second}"
-    etcd_package = ELSEWHERE.get(f"{package}.{message}", ETCD_PACKAGE[package])
+    etcd_package = ELSEWHERE.get(f"{package}.{message}", package_of_etcd(package))
     return ".".join([etcd_package, message, *nested])
 
 
@@ -167,7 +151,7 @@ def facts_of_a_service(service: descriptor_pb2.ServiceDescriptorProto, package: 
         streaming = ["client_stream"] * method.client_streaming
         streaming += ["server_stream"] * method.server_streaming
         messages = f"{etcd_name(method.input_type)} -> {etcd_name(method.output_type)}"
-        path = f"/{ETCD_PACKAGE[package]}.{service.name}/{method.name}"
+        path = f"/{package_of_etcd(package)}.{service.name}/{method.name}"
         facts["rpc", path] = ("", messages, " ".join(streaming), "")
     return facts
 
@@ -198,20 +182,20 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
 
-def test_the_table_is_the_whole_of_etcd() -> None:
-    """A table cut short would let everything pass that is cut short alike."""
+def test_the_table_is_complete() -> None:
+    """Otherwise a truncated table would accept truncated descriptors."""
     kinds = [row["kind"] for row in table_rows()]
     counts = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
     assert counts == {"enum": 10, "field": 261, "message": 117, "rpc": 49, "value": 33}
 
 
 @pytest.mark.parametrize("kinds", [("message", "enum"), ("field",), ("value",), ("rpc",)])
-def test_descriptors_are_as_the_table_says(kinds: tuple[str, ...]) -> None:
+def test_descriptors_match_the_table(kinds: tuple[str, ...]) -> None:
     assert of_kind(facts_of_the_descriptors(), kinds) == of_kind(facts_of_the_table(), kinds)
 
 
 def test_no_name_of_etcd_is_defined_twice() -> None:
-    """Two of our files with one message would hide each other in the facts above."""
+    """In the facts above one of them would hide the other."""
     defined = [
         etcd_name(f"{file.package}.{message.name}")
         for file in files()
@@ -220,7 +204,7 @@ def test_no_name_of_etcd_is_defined_twice() -> None:
     assert len(defined) == len(set(defined))
 
 
-def test_rpc_tables_are_as_the_table_says() -> None:
+def test_rpc_tables_match_the_table() -> None:
     ours = {
         rpc.path: f"{etcd_name(rpc.request.DESCRIPTOR.full_name)} -> "
         f"{etcd_name(rpc.response.DESCRIPTOR.full_name)}"
@@ -230,7 +214,7 @@ def test_rpc_tables_are_as_the_table_says() -> None:
     assert ours == {row["name"]: row["type"] for row in table_rows() if row["kind"] == "rpc"}
 
 
-def test_rpcs_are_since_the_version_that_brought_their_messages() -> None:
+def test_rpcs_have_the_version_that_added_their_messages() -> None:
     since = {row["name"]: row["since"] for row in table_rows() if row["kind"] == "message"}
     for rpc in rpcs():
         if rpc.path.startswith(("/v3lockpb.", "/v3electionpb.")):
@@ -244,12 +228,12 @@ def test_rpcs_are_since_the_version_that_brought_their_messages() -> None:
         assert rpc.since == expected, rpc.path
 
 
-def test_only_what_can_be_sent_twice_is_repeatable() -> None:
+def test_only_idempotent_rpcs_are_repeatable() -> None:
     assert {rpc.path for rpc in rpcs() if rpc.repeatable} == REPEATABLE
 
 
-def test_only_what_ends_at_no_known_time_is_endless() -> None:
-    assert {rpc.path for rpc in rpcs() if rpc.endless} == ENDLESS
+def test_only_rpcs_that_take_an_unknown_time_are_unbounded() -> None:
+    assert {rpc.path for rpc in rpcs() if rpc.unbounded} == UNBOUNDED
 
 
 @pytest.mark.parametrize("table", RPC_TABLES, ids=lambda table: table.__name__)
