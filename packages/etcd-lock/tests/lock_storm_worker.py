@@ -134,7 +134,11 @@ def say(*words: object) -> None:
 
 async def work_inside(kv: KVClient, holder: Held) -> None:
     txn = kv.transactions
-    mine = {INSIDE + b"%s/%s" % (claim.group, os.urandom(8)): claim for claim in holder.claims}
+    # Random, but without slashes: the group is what stands before the last one.
+    names = [
+        INSIDE + b"%s/%s" % (claim.group, os.urandom(8).hex().encode()) for claim in holder.claims
+    ]
+    mine = dict(zip(names, holder.claims, strict=True))
     puts = [
         txn.put(key, b"%d %s" % (claim.token, claim.key), holder.lease)
         for key, claim in mine.items()
