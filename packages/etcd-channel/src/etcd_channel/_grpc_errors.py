@@ -17,19 +17,32 @@ _USERNAME_HINT = (
     " give it username and password"
 )
 
+# gRPC's message if the server reset the stream with the HTTP/2 code CANCEL.
+_RESET_AS_CANCELLED = "RST_STREAM with error code 8"
+# Seconds. How long before its deadline a call may be ended by the server's timer for it.
+_TIMER_TOLERANCE = 0.1
+
 # gRPC's messages if no connection could be opened, so the request was not sent.
 _NEVER_SENT = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 
 
 def to_client_error(
-    error: grpc.aio.AioRpcError, rpc: Rpc[Any, Any], endpoint: str, *, has_user: bool = True
+    error: grpc.aio.AioRpcError,
+    rpc: Rpc[Any, Any],
+    endpoint: str,
+    *,
+    has_user: bool = True,
+    remaining: float | None = None,
 ) -> errors.ClientError:
     """Return the `ClientError` for an error of gRPC, which becomes its cause.
 
-    `has_user` is whether the client has a username.
+    `has_user` is whether the client has a username. `remaining` is the number of seconds that
+    were left until the deadline of the call; None means that it had none.
     """
     code = error.code()
     message = error.details() or code.name.lower().replace("_", " ")
+    if remaining is not None and _ended_at_deadline(code, message, remaining):
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
     kind = error_class(code, message)
     definite: bool | None = None
     if code is grpc.StatusCode.UNAVAILABLE and _never_sent(message):
@@ -51,6 +64,16 @@ def to_client_error(
     # program keeps the error.
     made.__cause__ = error.with_traceback(None)
     return made
+
+
+def _ended_at_deadline(code: grpc.StatusCode, message: str, remaining: float) -> bool:
+    """Whether the server ended the call because its deadline passed.
+
+    gRPC for Go, from the version of etcd 3.5.30 on, then resets the stream. gRPC in the client
+    reports that as CANCELLED if its clock, which it reads only now and then, is behind.
+    """
+    cancelled = code is grpc.StatusCode.CANCELLED and _RESET_AS_CANCELLED in message
+    return cancelled and remaining <= _TIMER_TOLERANCE
 
 
 def _never_sent(message: str) -> bool:

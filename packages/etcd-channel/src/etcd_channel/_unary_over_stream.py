@@ -54,6 +54,10 @@ class Exchange:
             self._writing.cancel()
         return is_cancelled
 
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the deadline, 0.0 if it has passed; None if there is none."""
+        return self._call.time_remaining()
+
     def __await__(self) -> Generator[Any, None, bytes]:
         return self._run().__await__()
 

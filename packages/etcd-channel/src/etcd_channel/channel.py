@@ -500,7 +500,7 @@ class Channel(Connected):
                     transport.received += 1
                     return rpc.decode(response)
                 except AioRpcError as cause:
-                    failed = self._failure(cause, rpc, connection)
+                    failed = self._failure(cause, rpc, connection, call.time_remaining())
                 except CallCancelled:
                     failed = self._connection_closed(rpc, connection, transport)
                 except DecodeError as cause:
@@ -511,6 +511,9 @@ class Channel(Connected):
                     transport.waiting -= 1
                     if connection.draining:
                         connection.release()
+                    # An error that the program keeps refers to this frame, and gRPC keeps the TCP
+                    # connection open as long as the call exists, even if the channel is closed.
+                    del call
                 if retry is None:
                     until = Deadline(end, clock)
                     retry = CallRetry(rpc, pool, endpoint, tokens, until, self._observer)
@@ -587,7 +590,7 @@ class Channel(Connected):
                     started = True
                     yield decoded
             except grpc.aio.AioRpcError as cause:
-                failed = self._failure(cause, rpc, connection)
+                failed = self._failure(cause, rpc, connection, call.time_remaining())
             except CallCancelled:
                 failed = self._connection_closed(rpc, connection, transport)
             except DecodeError as cause:
@@ -599,6 +602,7 @@ class Channel(Connected):
                 connection.in_flight -= 1
                 if connection.draining:
                     connection.release()
+                del call  # as in `call`
             try:
                 if not await retry.next_attempt(failed, token_number, started=started):
                     raise failed
@@ -668,11 +672,14 @@ class Channel(Connected):
             del task, after  # the error's traceback refers to this frame
 
     def _failure(
-        self, cause: grpc.aio.AioRpcError, rpc: Rpc[Any, Any], connection: Connection
+        self,
+        cause: grpc.aio.AioRpcError,
+        rpc: Rpc[Any, Any],
+        connection: Connection,
+        remaining: float | None,
     ) -> errors.ClientError:
-        error = to_client_error(
-            cause, rpc, connection.endpoint.name, has_user=self._tokens is not None
-        )
+        endpoint, has_user = connection.endpoint.name, self._tokens is not None
+        error = to_client_error(cause, rpc, endpoint, has_user=has_user, remaining=remaining)
         if isinstance(error, (errors.ConnectionFailedError, errors.ConnectionTimeoutError)):
             # A timeout is that of the call; whether the member is silent is found out by a probe.
             timed_out = isinstance(error, errors.ConnectionTimeoutError)
