@@ -39,6 +39,11 @@ async def _scan(client: Client) -> None:
         pass
 
 
+async def _scan_all(client: Client) -> None:
+    async for _ in client.scan_prefix(b"k"):
+        pass
+
+
 async def _scan_many(client: Client) -> None:
     async for _ in client.scan_many([b"k"], revision=1):
         pass
@@ -129,6 +134,24 @@ FROZEN: dict[str, Call] = {
     "a counter": lambda client, nobody: client.counter(b"n").add(timeout=0.1),
 }
 
+WAITING: dict[str, Call] = {
+    "a read": lambda client, nobody: client.get(b"k"),
+    "a write": lambda client, nobody: client.put(b"k", b"v"),
+    "a status": lambda client, nobody: client.status(),
+    "a lease": lambda client, nobody: client.lease(5),
+    "a watch": lambda client, nobody: _iterate(client),
+    "a lock": lambda client, nobody: _locked(client),
+    "a scan": lambda client, nobody: _scan_all(client),
+    "many reads": lambda client, nobody: client.get_many([b"k"]),
+    "a coalesced put": lambda client, nobody: client.coalescing().put(b"k", b"v"),
+    "a transaction that retries": lambda client, nobody: _stm(client),
+    "a cache": lambda client, nobody: _cached(client),
+    "a mutex": lambda client, nobody: _mutex(client),
+    "a queue": lambda client, nobody: client.queue(b"q").get(),
+    "a discovery": lambda client, nobody: _discovered(client),
+    "a registration": lambda client, nobody: _registered(client),
+}
+
 
 @pytest.fixture
 async def proxy(etcd_server_factory: ServerFactory) -> AsyncIterator[FaultProxy]:
@@ -196,6 +219,49 @@ async def test_an_error_of_a_member_that_does_not_answer_is_freed_after_its_hand
     for _ in range(10):
         await asyncio.sleep(0)
     assert error() is None
+
+
+async def _kept(call: Awaitable[object]) -> Exception:
+    try:
+        await call
+    except Exception as error:
+        return error
+    pytest.fail("it did not fail")
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+async def test_an_error_that_is_kept_keeps_no_connection_of_a_closed_client(
+    failure: Call, proxy: FaultProxy, client: Client, nobody: Client
+) -> None:
+    kept = await _kept(failure(client, nobody))
+    await client.close()
+    await proxy.until(lambda counters: counters.open == 0, timeout=HANG)
+    del kept  # it was kept until here
+
+
+@pytest.mark.parametrize("failure", FROZEN.values(), ids=FROZEN)
+async def test_an_error_of_a_silent_member_that_is_kept_keeps_no_connection_of_a_closed_client(
+    failure: Call, proxy: FaultProxy, client: Client, nobody: Client
+) -> None:
+    proxy.black_hole()
+    kept = await _kept(failure(client, nobody))
+    proxy.heal()
+    await client.close()
+    await proxy.until(lambda counters: counters.open == 0, timeout=HANG)
+    del kept  # it was kept until here
+
+
+@pytest.mark.parametrize("failure", WAITING.values(), ids=WAITING)
+async def test_the_timeout_of_asyncio_that_is_kept_keeps_no_connection_of_a_closed_client(
+    failure: Call, proxy: FaultProxy, client: Client, nobody: Client
+) -> None:
+    proxy.black_hole()
+    # It has the cancellation of the call as its cause.
+    kept = await _kept(asyncio.wait_for(failure(client, nobody), 0.1))
+    proxy.heal()
+    await client.close()
+    await proxy.until(lambda counters: counters.open == 0, timeout=HANG)
+    assert isinstance(kept, asyncio.TimeoutError)
 
 
 PROGRAM = """

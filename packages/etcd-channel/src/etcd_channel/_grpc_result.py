@@ -64,10 +64,14 @@ def grpc_result(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
     except BaseException:
         if cancelled is None:
             raise
+    # A TimeoutError of asyncio has the cancellation as its cause. If the program keeps it, it must
+    # not keep gRPC's call, which keeps the TCP connection open: neither by this frame nor by
+    # frames of gRPC.
+    del awaitable, steps, waiter
     try:
-        raise cancelled from None
+        raise cancelled.with_traceback(None) from None
     finally:
-        del cancelled, waiter  # the error's traceback refers to this frame
+        del cancelled
 
 
 class _Waiter:
