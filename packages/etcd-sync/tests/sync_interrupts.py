@@ -142,4 +142,6 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
+    # The tests may run in the background of a shell, whose processes ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(int(sys.argv[1]))

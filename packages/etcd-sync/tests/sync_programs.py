@@ -180,4 +180,6 @@ PROGRAMS: dict[str, Callable[[etcd_sync.Client, bytes], None]] = {
 
 if __name__ == "__main__":
     name, endpoint, prefix = sys.argv[1:]
+    # The tests may run in the background of a shell, whose processes ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     PROGRAMS[name](etcd_sync.Client(endpoints=endpoint), prefix.encode())
