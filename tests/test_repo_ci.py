@@ -72,7 +72,7 @@ def test_a_run_ends_with_the_passed_skipped_and_failed_steps(run_steps: Run) -> 
     ended = run_steps(
         {
             "good": "print('all is well')",
-            "bad": "import sys; print('it is broken', file=sys.stderr); sys.exit(3)",
+            "bad": "import sys; print('it is broken\\n', file=sys.stderr); sys.exit(3)",
             "lacking": "import sys; sys.exit(77)",
         },
         at_a_time=1,
@@ -80,10 +80,11 @@ def test_a_run_ends_with_the_passed_skipped_and_failed_steps(run_steps: Run) -> 
     assert ended.returncode == 1
     assert ended.stderr == ""
     lines = ended.stdout.splitlines()
-    assert [line.split(" (")[0] for line in lines[-4:-1]] == [
+    assert [line.split(" (")[0] for line in lines[-5:-1]] == [
         "passed   good",
         "SKIPPED  lacking",
         "FAILED   bad",
+        "           it is broken",
     ]
     assert lines[-1] == "steps: 1 passed, 1 failed, 1 skipped"
     assert "!!!!!!!! FAILED: bad (0 s), exit code 3 !!!!!!!!" in lines

@@ -36,6 +36,9 @@ LAST_LINES = 30
 MOST_TESTS = 30
 """Failed tests of a step that are named at the end of a run."""
 
+MOST_REASONS = 8
+"""Lines of a step without failed tests that are repeated with its name at the end of a run."""
+
 WIDTH = 400
 """Characters of a line that are repeated."""
 
@@ -203,7 +206,7 @@ def closing_lines(ended: Iterable[Ended], unknown: Iterable[str], seconds: float
     failures = [one for one in ended if one.failed]
     passed = [f"passed   {one}" for one in ended if one.passed]
     skipped = [f"SKIPPED  {one}" for one in ended if one.skipped]
-    failed = [[f"FAILED   {one}", *failed_tests(one.log)] for one in failures]
+    failed = [[f"FAILED   {one}", *reasons(one.log)] for one in failures]
     failed += [[f"FAILED   {name}"] for name in unknown]
     return [
         *(
@@ -224,13 +227,15 @@ def end(log: Path) -> list[str]:
     return [_cut(line) for line in deque(_lines(log), maxlen=LAST_LINES)]
 
 
-def failed_tests(log: Path) -> list[str]:
-    """What pytest's summary in a log says of tests that failed, indented."""
+def reasons(log: Path) -> list[str]:
+    """What pytest's summary in a log says of tests that failed, else its last lines; indented."""
     found = [line for line in _lines(log) if re.match(r"(FAILED|ERROR) \S+::", line)]
-    shown = [f"           {_cut(line)}" for line in found[:MOST_TESTS]]
+    shown = found[:MOST_TESTS]
     if len(found) > MOST_TESTS:
-        shown.append(f"           and {len(found) - MOST_TESTS} more")
-    return shown
+        shown.append(f"and {len(found) - MOST_TESTS} more")
+    if not found:
+        shown = [*deque(filter(str.strip, _lines(log)), maxlen=MOST_REASONS)]
+    return [f"           {_cut(line)}" for line in shown]
 
 
 def _lines(log: Path) -> Iterator[str]:

@@ -8,6 +8,7 @@ import itertools
 import random
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,10 +113,24 @@ def programme(
             print(f"  {verdict}", flush=True)
     (into / "report.md").write_text(report(runs, caught, measured))
     print(f"the report is {into / 'report.md'}")
-    ours = [*runs, *(one.judged for one in measured if one.client == OURS)]
-    wrong = any(each.problems for each in ours)
-    idle = any(each.idle for each in (*runs, *(one.judged for one in measured)))
-    return not wrong and not idle and all(each.problems for each in caught)
+    wrong = [*_wrong(runs, caught, measured)]
+    for line in wrong:
+        print(line, flush=True)
+    return not wrong
+
+
+def _wrong(runs: list[Judged], caught: list[Caught], measured: list[Measured]) -> Iterator[str]:
+    """Say what makes the programme fail, a line each."""
+    ours = [one.judged for one in measured if one.client == OURS]
+    for judged in (*runs, *ours):
+        for problem in judged.problems:
+            yield f"WRONG {_name(judged.history)}: {problem}"
+    for judged in (*runs, *(one.judged for one in measured)):
+        for judge in judged.idle:
+            yield f"WRONG {_name(judged.history)}: the judge {judge!r} had nothing to look at"
+    for each in caught:
+        if not each.problems:
+            yield f"WRONG: {each.judge!r} did not notice: {each.without}"
 
 
 def _catch(broken: Broken, plan: Plan) -> Caught:
