@@ -16,6 +16,7 @@ from typing import Any
 import grpc.aio
 
 from etcd_client import Client, ClientError, Put
+from programme.connecting import connected
 from programme.follower import Follower
 from programme.history import History, Operation
 from programme.holders import LOCK, LeaseHolder, LockHolder
@@ -86,7 +87,7 @@ async def run(plan: Plan, history: History) -> None:
         tasks, open_now = asyncio.all_tasks(), descriptors()
         async with injector(history, clock, bin_dir=plan.bin_dir) as rig:
             async with Truth(rig.cluster.members, history, clock) as truth:
-                async with Client(endpoints=rig.cluster.endpoints) as direct:
+                async with connected(rig.cluster.endpoints) as direct:
                     await _work(plan, rig, recorder, direct)
                     await _see_the_end(recorder, direct, truth)
                     await leases_left(history, direct)
@@ -110,17 +111,17 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
             )
 
         for number, endpoints in enumerate(ends):
-            client = await stack.enter_async_context(Client(endpoints=endpoints))
+            client = await stack.enter_async_context(connected(endpoints))
             add(Traffic, f"c{number}", client)
         if plan.ours:
             for number, endpoints in enumerate(ends[-_OURS:]):
-                client = await stack.enter_async_context(Client(endpoints=endpoints))
+                client = await stack.enter_async_context(connected(endpoints))
                 add(Ours, f"ours{number}", client)
-            client = await stack.enter_async_context(Client(endpoints=ends[-1]))
+            client = await stack.enter_async_context(connected(ends[-1]))
             for number in range(_COALESCED):
                 add(Traffic, f"coalesced{number}", client.coalescing())
         probes = Probes(
-            await stack.enter_async_context(Client(endpoints=rig.endpoints(1), timeout=1.0)),
+            await stack.enter_async_context(connected(rig.endpoints(1), timeout=1.0)),
             direct,
             recorder,
             plan.longest,
@@ -128,7 +129,7 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
         holders = [
             kind(
                 f"{kind.__name__}{number}",
-                await stack.enter_async_context(Client(endpoints=endpoints)),
+                await stack.enter_async_context(connected(endpoints)),
                 recorder,
                 random.Random(f"{plan.seed}/{kind.__name__}/{number}"),
             )
@@ -145,7 +146,7 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
         followers: list[Follower] = []
         if plan.followers:
             for number, endpoints in enumerate((ends[0], ends[-1])):
-                client = await stack.enter_async_context(Client(endpoints=endpoints))
+                client = await stack.enter_async_context(connected(endpoints))
                 followers.append(Follower(f"follower{number}", client, recorder))
         following = [asyncio.create_task(one.run()) for one in followers]
         try:

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
-from etcd_client import Client, ClientError, LeaseExpiredError, RevisionCompactedError, Watch
+from etcd_client import ClientError, LeaseExpiredError, RevisionCompactedError, Watch
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
+from programme.connecting import connected
 from programme.history import History, Scenario
 from programme.streams import ends_of_streams, goaway
 
@@ -53,9 +54,9 @@ async def play(history: History, setting: Setting) -> None:
 async def lost_reply(scenario: Scenario, setting: Setting) -> None:
     """A caller whose reply is lost is told that the write may have been applied; it was, once."""
     async with _server(setting) as (server, proxy):
-        async with Client(endpoints=[proxy.endpoint], timeout=10.0) as client:
+        async with connected([proxy.endpoint], timeout=10.0) as client:
             txn = client.transactions
-            async with Client(endpoints=[server.endpoint]) as direct:
+            async with connected([server.endpoint]) as direct:
                 for number in range(_REPLIES):
                     key = f"key/{number}"
                     await client.get(key.encode())
@@ -87,8 +88,8 @@ async def lost_reply(scenario: Scenario, setting: Setting) -> None:
 async def compacted_while_cut_off(scenario: Scenario, setting: Setting) -> None:
     """A watch whose events are compacted away says so, and a cache reads the keys again."""
     async with _server(setting) as (server, proxy):
-        async with Client(endpoints=[proxy.endpoint]) as client:
-            async with Client(endpoints=[server.endpoint]) as direct:
+        async with connected([proxy.endpoint]) as client:
+            async with connected([server.endpoint]) as direct:
                 await direct.put(b"key/0", b"")
                 async with client.cache(b"key/") as cache, client.watch_prefix(b"key/") as watch:
                     proxy.refuse()
@@ -126,8 +127,8 @@ async def behind_by_a_snapshot(scenario: Scenario, setting: Setting) -> None:
         behind = (await cluster.followers())[0]
         first.upstream, second.upstream = ahead.endpoint, behind.endpoint
         second.refuse()
-        async with Client(endpoints=[first.endpoint, second.endpoint]) as client:
-            async with Client(endpoints=[ahead.endpoint]) as direct:
+        async with connected([first.endpoint, second.endpoint]) as client:
+            async with connected([ahead.endpoint]) as direct:
                 async with client.watch_prefix(b"key/") as watch:
                     await cluster.isolate(behind)
                     scenario.times += 1
@@ -167,7 +168,7 @@ async def behind_by_a_snapshot(scenario: Scenario, setting: Setting) -> None:
 async def blocked_loop(scenario: Scenario, setting: Setting) -> None:
     """A lease is not claimed after a program has blocked its event loop for too long."""
     async with _server(setting) as (server, _):
-        async with Client(endpoints=[server.endpoint]) as client:
+        async with connected([server.endpoint]) as client:
             with contextlib.suppress(LeaseExpiredError):
                 async with client.lease(_TTL, keep_alive=True) as lease:
                     blocked = lease.remaining + 1.0
@@ -184,7 +185,7 @@ async def older_snapshot(scenario: Scenario, setting: Setting, token: str) -> No
     """A watch does not wait in silence for revisions that an older snapshot does not have."""
     async with EtcdServer(bin_dir=setting.bin_dir) as server:
         saved = setting.directory / f"snapshot-{server.version}"
-        async with Client(endpoints=[server.endpoint]) as client:
+        async with connected([server.endpoint]) as client:
             async with client.cache(b"key") as cache, client.watch(b"key") as watch:
                 await client.put(b"key", b"saved")
                 await server.etcdctl("snapshot", "save", str(saved))
@@ -215,7 +216,7 @@ async def older_snapshot(scenario: Scenario, setting: Setting, token: str) -> No
 async def all_members_down(scenario: Scenario, setting: Setting) -> None:
     """An outage is one warning for each client, however much fails, and ends soon after it."""
     async with EtcdCluster(3, bin_dir=setting.bin_dir) as cluster:
-        async with Client(endpoints=cluster.endpoints, timeout=5.0) as client:
+        async with connected(cluster.endpoints, timeout=5.0) as client:
             async with client.watch(b"key") as watch:
                 await client.put(b"key", b"")
                 await watch.__anext__()

@@ -10,6 +10,7 @@ import grpc
 
 from etcd_client import Client, ClientError
 from etcd_testing.played import PlayedEtcd, messages
+from programme.connecting import connected
 from programme.history import Scenario
 
 __all__ = ["ends_of_streams", "goaway"]
@@ -83,14 +84,14 @@ class _Played(PlayedEtcd):
 
 async def ends_of_streams(scenario: Scenario) -> None:
     """A watch continues behind its last event however its stream ends."""
-    async with _Played(ENDS) as server, Client(endpoints=[server.endpoint]) as client:
+    async with _Played(ENDS) as server, connected([server.endpoint]) as client:
         await _read_through(scenario, client, len(ENDS) + 1)
         scenario.times += server.ended
 
 
 async def goaway(scenario: Scenario) -> None:
     """A watch continues when its server says that it goes, which is GOAWAY, and comes back."""
-    async with _Played(()) as server, Client(endpoints=[server.endpoint]) as client:
+    async with _Played(()) as server, connected([server.endpoint]) as client:
 
         async def restart() -> None:
             await server.stop(0.2)

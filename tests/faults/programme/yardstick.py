@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from etcd_client import Client
+from programme.connecting import connected
 from programme.found import Judged
 from programme.history import History, record_of
 from programme.injector import injector
@@ -79,7 +79,7 @@ async def _measure(
     async with AsyncExitStack() as stack:
         rig = await stack.enter_async_context(injector(history, clock, bin_dir=bin_dir))
         truth = await stack.enter_async_context(Truth(rig.cluster.members, history, clock))
-        direct = await stack.enter_async_context(Client(endpoints=rig.cluster.endpoints))
+        direct = await stack.enter_async_context(connected(rig.cluster.endpoints))
         first = (await direct.put(b"begin", b"")).header.revision + 1
         workers = {
             name: await stack.enter_async_context(_worker(name, clock, first, rig.endpoints(0)))
