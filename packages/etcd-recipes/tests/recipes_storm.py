@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recipes_storm_worker import COUNTERS, NAME, RECORDS, work_on_jobs
+from recipes_storm_worker import COUNTERS, LASTING, NAME, RECORDS, TASKS, work_on_jobs
 
 from etcd_channel import Channel
 from etcd_kv import KVClient
@@ -44,11 +44,11 @@ class Storm:
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     lost: int = 0
-    """Items that were put, and neither returned nor worked on."""
+    """Items that were put, and neither returned nor worked on; additions that are gone."""
     twice: int = 0
-    """Items that were returned, or recorded as done, more than once."""
+    """Items that were returned, or recorded as done, more than once; sums that two calls got."""
     unknown: int = 0
-    """Items that nobody has put."""
+    """Items that nobody has put, or additions to a counter that nobody has made."""
     counts_lost: int = 0
     """Counts of parts that another owner has overwritten."""
     keys_left: list[bytes] = field(default_factory=list)
@@ -63,6 +63,10 @@ class _Run:
         self.begun = asyncio.Event()
         self._reading: set[asyncio.Task[None]] = set()
         self._running: list[Process] = []
+        self._names: dict[Process, str] = {}
+        """The member or instance of a worker that has one."""
+        self._sees: dict[Process, str] = {}
+        """The members or instances that it has learned of last."""
 
     def items(self, *words: str) -> set[str]:
         """The items of the lines that begin with one of the words."""
@@ -85,7 +89,11 @@ class _Run:
             self.found.events[line.split()[0]] += 1
             if line.startswith("VIOLATION"):
                 self.found.complaints.append(line)
-            if line.startswith(("got", "done", "counted")):
+            if line.startswith("is "):
+                self._names[process] = line[len("is ") :]
+            if line.startswith("sees"):
+                self._sees[process] = line[len("sees ") :]
+            if line.startswith(("got", "done", "counted", "added", "is ")):
                 self.begun.set()
 
     async def kill_oldest(self) -> None:
@@ -137,6 +145,21 @@ class _Run:
 
     # The end ---------------------------------------------------------------------------
 
+    async def settle(self, channel: Channel) -> None:
+        """Wait until every member or instance that runs is there, and no other, as all see it."""
+        kv, end = KVClient(channel), asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            keys = await kv.get_prefix(NAME + b"/" + LASTING, keys_only=True)
+            there = sorted(each.key[len(NAME) + 1 :].decode() for each in keys)
+            running = sorted(self._names.get(process, "") for process in self._running)
+            seen = {self._sees.get(process, "") for process in self._running}
+            if there == running and seen == {",".join(there)}:
+                return
+            if asyncio.get_running_loop().time() > end:
+                self.found.complaints.append(f"{running} run, {there} are there, {seen} are seen")
+                return
+            await asyncio.sleep(0.1)
+
     async def judge(self, channel: Channel) -> None:
         """Take what is left without faults, and compare it with what the workers have done."""
         kv, recipes = KVClient(channel), RecipeClient(channel)
@@ -162,7 +185,18 @@ class _Run:
             )
             found.unknown = len(worked_on - put - maybe)
             await kv.delete_prefix(RECORDS)
-        else:
+        elif found.kind == "counter":
+            sums = Counter(
+                {int(line[6:]): n for line, n in self.lines.items() if line[:5] == "added"}
+            )
+            number = await recipes.counter(NAME).get()
+            found.lost = len([sum_ for sum_ in sums if sum_ > number])
+            found.twice = sum(n > 1 for n in sums.values())
+            # A killed worker may have added one in each task without a word.
+            in_doubt = len(maybe) + TASKS * found.kills
+            found.unknown = max(number - len(sums) - in_doubt, 0)
+            await kv.delete(NAME)
+        elif found.kind == "partitioner":
             for counter in await kv.get_prefix(COUNTERS):
                 said = self.lines["counted " + counter.key[len(COUNTERS) :].decode()]
                 found.counts_lost += max(said - int(counter.value.split()[0]), 0)
@@ -223,6 +257,8 @@ async def storm(kind: str, seconds: float, *, seed: int = 0) -> Storm:
                     other.result()
             for proxy in proxies:
                 proxy.heal()
+            if kind in ("registration", "group"):
+                await run.settle(own)
             await run.stop()
         finally:
             run.kill_all()
