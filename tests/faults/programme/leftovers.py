@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from etcd_client import Client
+from etcd_client.errors import LeaseNotFoundError
 from programme.history import History, Left
 from programme.holders import LOCK
 from programme.injector import Injector
@@ -36,9 +37,18 @@ async def leases_left(history: History, direct: Client) -> None:
             break
         await asyncio.sleep(0.2)
         leases, keys = await direct.leases(), await direct.get_prefix(LOCK.encode())
-    found = " ".join(f"{lease:x}" for lease in leases)
+    found = ", ".join([await _lease(direct, lease) for lease in leases])
     history.add(Left("lease", max(0, len(leases) - unknown), f"of {found}"))
     history.add(Left("lock key", len(keys), " ".join(kv.key.decode() for kv in keys)))
+
+
+async def _lease(direct: Client, lease: int) -> str:
+    """A lease that should not be there, for whoever looks for what has granted it."""
+    try:
+        info = await direct.get_lease_info(lease)
+    except LeaseNotFoundError:
+        return f"{lease:x} (on one member)"
+    return f"{lease:x} ({info.ttl} of {info.granted_ttl} s, with {info.keys})"
 
 
 async def watchers_left(history: History, rig: Injector) -> None:
