@@ -9,16 +9,23 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from etcd_client import Client
+from etcd_client import Client, FailedAttempt
 from etcd_client.errors import LeaseNotFoundError
 from programme.history import History, Left
 from programme.holders import LOCK
 from programme.injector import Injector
 
-__all__ = ["descriptors", "leases_left", "ours_left", "watchers_left"]
+__all__ = ["descriptors", "leases_left", "note_grant", "ours_left", "watchers_left"]
 
+_SENT_AGAIN = "grants sent again"
 _QUIET = 30
 """Seconds to wait: more than the time to live of a holder, less than that of the traffic."""
+
+
+def note_grant(history: History, failed: FailedAttempt) -> None:
+    """Count a grant that is sent again, for `leases_left`."""
+    if failed.rpc == "Lease.LeaseGrant" and failed.repeated and not failed.error.definite:
+        history.about[_SENT_AGAIN] = history.about.get(_SENT_AGAIN, 0) + 1
 
 
 async def leases_left(history: History, direct: Client) -> None:
@@ -26,11 +33,13 @@ async def leases_left(history: History, direct: Client) -> None:
 
     The traffic has revoked its leases, which live for longer than this waits. Processes that were
     killed have not, and theirs expire. A lease of which nobody knows whether it was granted may be
-    there: it was revoked, but its grant may have come after that.
+    there: it was revoked, but its grant may have come after that. So may the first attempt of a
+    grant that was sent again, over a connection that was silent until then.
     """
     unknown = sum(
         each.kind == "grant" and each.outcome == "indefinite" for each in history.operations
     )
+    unknown += history.about.get(_SENT_AGAIN, 0)
     leases, keys = await direct.leases(), await direct.get_prefix(LOCK.encode())
     for _ in range(_QUIET * 5):
         if len(leases) <= unknown and not keys:

@@ -22,7 +22,7 @@ from programme.history import History, Operation
 from programme.holders import LOCK, LeaseHolder, LockHolder
 from programme.injector import FAULTS, Injector, injector
 from programme.judges.recovery import LONGEST
-from programme.leftovers import descriptors, leases_left, ours_left, watchers_left
+from programme.leftovers import descriptors, leases_left, note_grant, ours_left, watchers_left
 from programme.ours import Ours
 from programme.probes import Probes
 from programme.processes import signalled
@@ -103,6 +103,7 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
     async with AsyncExitStack() as stack:
         ends = _endpoints(rig)
         traffic: list[Traffic] = []
+        watched = partial(connected, on_failed_attempt=partial(note_grant, recorder.history))
 
         def add(kind: type[Traffic], name: str, client: Client) -> None:
             choice = random.Random(f"{plan.seed}/{name}")
@@ -111,13 +112,13 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
             )
 
         for number, endpoints in enumerate(ends):
-            client = await stack.enter_async_context(connected(endpoints))
+            client = await stack.enter_async_context(watched(endpoints))
             add(Traffic, f"c{number}", client)
         if plan.ours:
             for number, endpoints in enumerate(ends[-_OURS:]):
-                client = await stack.enter_async_context(connected(endpoints))
+                client = await stack.enter_async_context(watched(endpoints))
                 add(Ours, f"ours{number}", client)
-            client = await stack.enter_async_context(connected(ends[-1]))
+            client = await stack.enter_async_context(watched(ends[-1]))
             for number in range(_COALESCED):
                 add(Traffic, f"coalesced{number}", client.coalescing())
         probes = Probes(
