@@ -15,6 +15,7 @@ from etcd_kv import rpcs
 from etcd_kv.client import KVClient
 from etcd_kv.results import Get, GetRange
 from etcd_lock.mutex import Mutex
+from etcd_recipes import Counter
 from etcd_watch.events import WatchResponse
 from etcd_watch.watch import Watch
 from programme.holders import LockHolder
@@ -52,7 +53,8 @@ class Broken:
         return f"{self.mechanism} / {self.without}"
 
     def plan(self, plan: Plan) -> Plan:
-        changes = {"processes": False, "ours": False, "outage": None, **self.changes}
+        changes: dict[str, Any] = dict.fromkeys(("processes", "ours", "recipes"), False)
+        changes |= {"outage": None, **self.changes}
         return replace(plan, faults=self.faults, **changes)
 
 
@@ -193,6 +195,17 @@ def enter_without() -> Iterator[None]:
             yield
 
 
+def blind_additions() -> contextlib.AbstractContextManager[object]:
+    """Read a counter, and put the sum whatever others have put meanwhile."""
+
+    async def add(self: Counter, amount: int = 1, *, timeout: float | None = None) -> int:
+        number = await self.get(timeout=timeout) + amount
+        await self.set(number, timeout=timeout)
+        return number
+
+    return mock.patch.object(Counter, "add", add)
+
+
 def leaving_leases() -> contextlib.AbstractContextManager[object]:
     """Revoke no lease."""
 
@@ -284,6 +297,12 @@ BROKEN = (
         "a write in a lock says that the lock must be held",
         "it does not, and the lock is not held",
         *("locks", "lost from the set", enter_without, ("reset",)),
+    ),
+    Broken(
+        "an addition to a counter says what the counter must be",
+        "it does not",
+        *("recipes", "lost: the counter|repeated", blind_additions, ("reset",)),
+        {"recipes": True},
     ),
     Broken(
         "leases are revoked",

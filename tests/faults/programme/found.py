@@ -42,6 +42,7 @@ class Judged:
         given = {
             "scenarios": about.get("scenarios", True),
             "recovery": bool(about.get("faults", True)),
+            "recipes": about.get("recipes", False),
         }
         return [
             name

@@ -24,6 +24,7 @@ __all__ = [
     "Response",
     "Scenario",
     "Seen",
+    "Used",
     "Watched",
     "record_of",
 ]
@@ -145,6 +146,21 @@ class Hold:
 
 
 @dataclass
+class Used:
+    """One call of a recipe that several clients share."""
+
+    client: str
+    recipe: str
+    """"counter", "queue" or "work queue"."""
+    kind: str
+    """"add", "put", "get" or "done"."""
+    item: str = ""
+    """The item or the job, or the sum of an addition; empty if there was none."""
+    outcome: Outcome = "indefinite"
+    error: str = ""
+
+
+@dataclass
 class Fault:
     """One fault, and how long it lasted."""
 
@@ -180,9 +196,10 @@ class Scenario:
     """For people."""
 
 
-Record: TypeAlias = "Operation | Event | Watched | Claim | Hold | Fault | Left | Scenario"
+Record: TypeAlias = "Operation | Event | Watched | Claim | Hold | Used | Fault | Left | Scenario"
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Operation, Event, Watched, Claim, Hold, Fault, Left, Scenario)
+    kind.__name__: kind
+    for kind in (Operation, Event, Watched, Claim, Hold, Used, Fault, Left, Scenario)
 }
 
 
@@ -198,6 +215,7 @@ class History:
     watches: list[Watched] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
+    used: list[Used] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     scenarios: list[Scenario] = field(default_factory=list)
@@ -209,6 +227,7 @@ class History:
             *self.watches,
             *self.claims,
             *self.holds,
+            *self.used,
             *self.faults,
             *self.left,
             *self.scenarios,
@@ -221,6 +240,7 @@ class History:
             Watched: self.watches,
             Claim: self.claims,
             Hold: self.holds,
+            Used: self.used,
             Fault: self.faults,
             Left: self.left,
             Scenario: self.scenarios,

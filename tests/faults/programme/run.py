@@ -26,6 +26,7 @@ from programme.leftovers import descriptors, leases_left, note_grant, ours_left,
 from programme.ours import Ours
 from programme.probes import Probes
 from programme.processes import signalled
+from programme.recipes import RecipeUser, recipes_left
 from programme.recorder import Clock, Recorder
 from programme.scenarios import Setting, play
 from programme.traffic import KEYS, Traffic
@@ -37,6 +38,7 @@ _PINNED = 6
 _FREE = 2
 _OURS = 3
 _COALESCED = 3
+_RECIPES = 4
 _HOLDERS = 5  # One for each member, which knows only that, and two that know all.
 _COMPACT_EVERY = 0.2
 _END = "end"
@@ -70,6 +72,8 @@ class Plan:
     """Also a client process that is stopped and killed."""
     ours: bool = True
     """Also what this client adds to etcd's calls."""
+    recipes: bool = True
+    """Also a counter, a queue and a work queue."""
     outage: float | None = None
     """Also the scenarios, in one of which all members are down for so many seconds."""
 
@@ -80,6 +84,7 @@ async def run(plan: Plan, history: History) -> None:
     recorder = Recorder(history, clock)
     history.about.update(seed=plan.seed, seconds=plan.seconds, faults=list(plan.faults))
     history.about.update(scenarios=plan.outage is not None, longest=plan.longest)
+    history.about.update(recipes=plan.recipes)
     async with grpc.aio.insecure_channel("unix:/nobody/listens") as kept:
         # gRPC keeps some descriptors for all channels of a process, so there is always one.
         kept.get_state(try_to_connect=True)
@@ -137,7 +142,13 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
             for kind in (LeaseHolder, LockHolder)
             for number, endpoints in enumerate(ends[-_HOLDERS:])
         ]
-        calling = [asyncio.create_task(one.run(), name=one.name) for one in (*traffic, *holders)]
+        users: list[RecipeUser] = []
+        for number, endpoints in enumerate(ends[-_RECIPES:] if plan.recipes else []):
+            client = await stack.enter_async_context(connected(endpoints))
+            choice = random.Random(f"{plan.seed}/recipes/{number}")
+            users.append(RecipeUser(f"recipes{number}", client, recorder, choice))
+        working = (*traffic, *holders, *users)
+        calling = [asyncio.create_task(one.run(), name=one.name) for one in working]
         calling += [
             asyncio.create_task(
                 traffic[number % len(ends)].watch_shortly(), name=f"short watches {number}"
@@ -165,9 +176,11 @@ async def _work(plan: Plan, rig: Injector, recorder: Recorder, direct: Client) -
         finally:
             # If the run breaks, a cancellation is not enough: a holder that fails to release its
             # lock raises that failure in its place.
-            for one in (*traffic, *holders):
+            for one in working:
                 one.stopping = True
         await _ended(calling)
+        if users:
+            await recipes_left(recorder, direct)
         last = await _put(recorder, direct, KEYS[0])
         for follower in followers:
             await follower.stop(last)

@@ -69,11 +69,12 @@ class LeaseClient(Service):
         server's limit of 9,000,000,000 s.
 
         With an id that the client chose, the grant is safe to repeat, and is repeated when its
-        answer is lost. A caller that is cancelled, or gets an error that is not `definite`, has
-        no lease: if one was granted, it is revoked in the background, provided that the server
-        can be reached. A request that was held up in the network or by a member until the lease
-        was revoked grants it again; that lease has no keys and ends with its time to live. With a `lease_id`, the grant is not repeated; after an error that is not
-        `definite` the id may be in use, by this grant or by another.
+        answer is lost. A caller that is cancelled, or gets an error that is not `definite`, has no
+        lease: if one was granted, it is revoked in the background, provided that the server can be
+        reached. A request that was held up in the network or by a member until the lease was
+        revoked grants it again; that lease has no keys and ends with its time to live. With a
+        `lease_id`, the grant is not repeated; after an error that is not `definite` the id may be
+        in use, by this grant or by another.
         """
         request, own_id = grant_request(ttl, lease_id)
         check_flag("keep_alive", keep_alive)

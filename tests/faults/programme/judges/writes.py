@@ -13,8 +13,8 @@ from programme.replay import Replay
 
 __all__ = ["applied", "judge", "places_of"]
 
-UNRECORDED = ("lock/", "claimer/")
-"""The prefixes of keys that locks, and other processes, write by themselves."""
+UNRECORDED = ("lock/", "claimer/", "recipes/")
+"""The prefixes of keys that locks, recipes and other processes write by themselves."""
 
 
 def applied(operation: Operation, places: dict[tuple[str, str], list[int]]) -> list[int]:
