@@ -192,8 +192,8 @@ class _Run:
             number = await recipes.counter(NAME).get()
             found.lost = len([sum_ for sum_ in sums if sum_ > number])
             found.twice = sum(n > 1 for n in sums.values())
-            # A killed worker may have added one in each task without a word.
-            in_doubt = len(maybe) + TASKS * found.kills
+            # Each task of a worker that was killed or stopped may have added one without a word.
+            in_doubt = len(maybe) + TASKS * (found.kills + WORKERS)
             found.unknown = max(number - len(sums) - in_doubt, 0)
             await kv.delete(NAME)
         elif found.kind == "partitioner":

@@ -34,6 +34,8 @@ async def test_a_recipe_keeps_its_guarantees_and_leaves_nothing_in_a_storm(kind:
     assert found.twice == 0
     # At most once: a killed consumer takes items with it, and an item of a get that failed is gone.
     assert found.lost == 0 or kind == "queue"
+    # A producer that is killed may have put an item without a word.
+    assert found.unknown == 0 or kind in ("queue", "work-queue")
     assert found.counts_lost == 0
     assert found.keys_left == []
     assert found.leases_left == 0
