@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -9,11 +11,14 @@ from etcd_channel import ChannelLike, NonCopyable, Service, channel_of
 from etcd_channel.tasks import log_errors
 from etcd_kv import KVClient
 from etcd_lease import LeaseClient
+from etcd_recipes._waiting import time_is_up
 from etcd_watch import WatchClient
 
 __all__ = ["Recipe"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("etcd_recipes")
 
 
 class Recipe(NonCopyable):
@@ -37,18 +42,30 @@ class Recipe(NonCopyable):
     ) -> T | None:
         """Await `work` to its end and return its result; if cancelled meanwhile, undo the result.
 
-        None is not undone. The cancellation is raised at the end; a failure to undo is logged.
+        None is not undone. The cancellation is raised at the end; a failure to undo is logged. If
+        it is cancelled because the time of the call is up, the result, or the error, counts.
         """
         done: list[T | None] = []
+        failed: list[Exception] = []
 
         async def keep() -> None:
-            done.append(await work)
+            try:
+                done.append(await work)
+            except Exception as error:
+                failed.append(error)
 
         try:
             await self._channel.run_to_completion(keep())
-        except BaseException as error:
-            for result in done:
-                if result is not None:
-                    await self._channel.run_to_completion(log_errors(undo(result)), error)
-            raise
+        except asyncio.CancelledError as cancellation:
+            if not time_is_up():
+                for error in failed:
+                    _log.warning("a call that was cancelled failed: %r", error)
+                for result in done:
+                    if result is not None:
+                        await self._channel.run_to_completion(
+                            log_errors(undo(result)), cancellation
+                        )
+                raise
+        if failed:
+            raise failed.pop()
         return done[0]

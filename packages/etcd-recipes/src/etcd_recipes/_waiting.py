@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from etcd_channel.tasks import finish, log_errors
 
-__all__ = ["within"]
+__all__ = ["time_is_up", "within"]
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Limit:
+    """The limit of a wait, in the context of its task."""
+
+    reached: bool = False
+
+
+_limit: ContextVar[_Limit] = ContextVar("etcd_recipes_limit")
+
+
+def time_is_up() -> bool:
+    """Whether `within` has cancelled the current task because its time is over.
+
+    What the task has done until then still counts: the caller is not cancelled, and waits for it.
+    """
+    limit = _limit.get(None)
+    return limit is not None and limit.reached
 
 
 async def within(
@@ -22,16 +43,21 @@ async def within(
 ) -> T | None:
     """Await `work`; cancel it after `seconds`, or when `unless` has ended, and return None then.
 
-    None as `seconds` sets no limit. If the caller is cancelled at the moment at which `work`
+    None as `seconds` sets no limit. Work that finds out by `time_is_up` why it is cancelled may
+    return a result nevertheless. If the caller is cancelled at the moment at which `work`
     returns a result, the result is undone by `undo`, unless it is None. `asyncio.wait_for` would
     lose either before Python 3.12.
     """
-    task = asyncio.create_task(work)
+    limit = _Limit()
+    outer = _limit.set(limit)
+    task = asyncio.create_task(work)  # it has a copy of the context
+    _limit.reset(outer)
     tasks: list[asyncio.Task[Any]] = [task]
     if unless is not None:
         tasks.append(asyncio.create_task(unless))
     try:
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        limit.reached = not ended
         await finish(_ended(tasks))
     except BaseException as error:
         try:
@@ -46,7 +72,7 @@ async def within(
         return None if task.cancelled() else task.result()
     finally:
         # The error's traceback refers to this frame: break the reference cycle.
-        del task, tasks
+        del task, tasks, ended
 
 
 async def _ended(tasks: list[asyncio.Task[Any]]) -> None:

@@ -11,7 +11,7 @@ from etcd_channel.deadline import Deadline
 from etcd_channel.tasks import log_errors
 from etcd_kv import Operation, TransactionResult
 from etcd_recipes._recipe import Recipe
-from etcd_recipes._waiting import within
+from etcd_recipes._waiting import time_is_up, within
 from etcd_watch import EventKind, Watch
 
 __all__ = ["PriorityQueue", "Queue"]
@@ -40,9 +40,9 @@ class _BaseQueue(Recipe):
         None as `timeout` sets no limit, 0 does not wait. Eight consumers at once take eight items
         in one round trip each, after one read.
 
-        If the task is cancelled while an item is being taken, the item is put back into its place
-        before the cancellation is raised. After an error that is not `definite` an item may have
-        been taken and lost.
+        An item that is being taken when the time is over is returned. If the task is cancelled
+        while an item is being taken, the item is put back into its place before the cancellation is
+        raised. After an error that is not `definite` an item may have been taken and lost.
         """
         seconds = check_wait("timeout", timeout)
         deadline = Deadline.after(seconds)
@@ -115,6 +115,8 @@ class _BaseQueue(Recipe):
             pass  # the history was compacted while the stream was broken
         except BaseException as error:
             # Cancelled while the watch was ending.
+            if taken is not None and time_is_up():
+                return taken
             if taken is not None:
                 await self._channel.run_to_completion(log_errors(self._put_back(taken)), error)
             raise

@@ -18,7 +18,7 @@ from etcd_lock import Session
 from etcd_recipes._claims import free_later
 from etcd_recipes._job_keys import JobKeys
 from etcd_recipes._recipe import Recipe
-from etcd_recipes._waiting import within
+from etcd_recipes._waiting import time_is_up, within
 from etcd_recipes.job import Job
 from etcd_watch import EventKind, Watch
 
@@ -112,8 +112,9 @@ class WorkQueue(Recipe):
         None as `timeout` sets no limit, 0 does not wait. The claim ends with the session, whose
         loss raises `LeaseExpiredError` here. A session may claim any number of jobs.
 
-        If the task is cancelled while a job is being claimed, the job is given back before the
-        cancellation is raised; the attempt counts. After an error that is not `definite`, a job
+        A job that is being claimed when the time is over is returned. If the task is cancelled
+        while a job is being claimed, the job is given back before the cancellation is raised; the
+        attempt counts. After an error that is not `definite`, a job
         that may have been claimed is given back in the background, or with the session.
         """
         if not isinstance(session, Session):
@@ -198,6 +199,8 @@ class WorkQueue(Recipe):
             pass  # the history was compacted while the stream was broken
         except BaseException as error:
             # Cancelled while the watch was ending.
+            if job is not None and time_is_up():
+                return job
             if job is not None:
                 await self._channel.run_to_completion(log_errors(job._undo()), error)
             raise

@@ -39,9 +39,9 @@ class Queue(Handle):
         None as `timeout` sets no limit, 0 does not wait. Eight consumers at once take eight items
         in one round trip each, after one read.
 
-        If the thread is interrupted while an item is being taken, the item is put back into its
-        place before the interruption is raised. After an error that is not `definite` an item may
-        have been taken and lost.
+        An item that is being taken when the time is over is returned. If the thread is interrupted
+        while an item is being taken, the item is put back into its place before the interruption is
+        raised. After an error that is not `definite` an item may have been taken and lost.
         """
         return self._portal.run(self._inner.get(timeout=timeout))
 
@@ -84,9 +84,9 @@ class PriorityQueue(Handle):
         None as `timeout` sets no limit, 0 does not wait. Eight consumers at once take eight items
         in one round trip each, after one read.
 
-        If the thread is interrupted while an item is being taken, the item is put back into its
-        place before the interruption is raised. After an error that is not `definite` an item may
-        have been taken and lost.
+        An item that is being taken when the time is over is returned. If the thread is interrupted
+        while an item is being taken, the item is put back into its place before the interruption is
+        raised. After an error that is not `definite` an item may have been taken and lost.
         """
         return self._portal.run(self._inner.get(timeout=timeout))
 

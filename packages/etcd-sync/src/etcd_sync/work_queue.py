@@ -156,9 +156,10 @@ class WorkQueue(Handle):
         None as `timeout` sets no limit, 0 does not wait. The claim ends with the session, whose
         loss raises `LeaseExpiredError` here. A session may claim any number of jobs.
 
-        If the thread is interrupted while a job is being claimed, the job is given back before the
-        interruption is raised; the attempt counts. After an error that is not `definite`, a job
-        that may have been claimed is given back in the background, or with the session.
+        A job that is being claimed when the time is over is returned. If the thread is interrupted
+        while a job is being claimed, the job is given back before the interruption is raised; the
+        attempt counts. After an error that is not `definite`, a job that may have been claimed is
+        given back in the background, or with the session.
         """
         return Job._of_optional(
             self._portal, self._portal.run(self._inner.take(session._inner, timeout=timeout))
