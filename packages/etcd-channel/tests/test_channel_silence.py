@@ -192,6 +192,31 @@ async def test_late_answers_on_a_slow_link_extend_the_probe_timeout(
     assert len(breaks) < 10
 
 
+async def test_a_freeze_extends_the_probe_timeout_once_though_each_transport_has_a_late_answer(
+    etcd: EtcdServer,
+) -> None:
+    async with patient(etcd.endpoint, SOON, connect_timeout=HANG) as channel:
+        connection = channel._pool.current
+        watcher = Watcher()
+        channel.stream(WATCH, watcher)
+        await asyncio.wait_for(watcher.opened_again.get(), HANG)
+        now = asyncio.get_running_loop().time
+        begun = now()
+        await etcd.pause()
+        call = asyncio.create_task(channel.call(RANGE, GET, timeout=HANG))
+        try:
+            while len(connection._given_up) < 2:  # noqa: ASYNC110  # nothing tells it
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(2.0)
+        finally:
+            await etcd.resume()
+        await call
+        while connection._given_up:  # noqa: ASYNC110  # until each had its late answer
+            await asyncio.sleep(0.01)
+        # Twice the time of the answer that was late.
+        assert SOON < connection._probe_timeout(now()) <= 2 * (now() - begun)
+
+
 async def test_a_download_that_becomes_silent_ends_with_an_error_that_is_not_definite(
     proxy: FaultProxy,
 ) -> None:

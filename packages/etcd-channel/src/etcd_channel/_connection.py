@@ -286,8 +286,10 @@ class Connection:
             await asyncio.wait([probe])
             if not probe.cancelled() and probe.exception() is None:
                 now = asyncio.get_running_loop().time()
-                twice = 2 * max(now - sent, self._probe_timeout(now))
-                self._extended_timeout = min(twice, _LATE_ANSWER_TIME)
+                # Not twice the present timeout: a member that was frozen answers late on each
+                # transport, and each answer would double it again.
+                twice = min(2 * (now - sent), _LATE_ANSWER_TIME)
+                self._extended_timeout = max(twice, self._probe_timeout(now))
                 self._extended_until = now + _EXTENSION_TIME
         finally:
             await self._close(transport)
