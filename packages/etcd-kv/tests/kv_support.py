@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from etcd_testing import EtcdServer
 
-__all__ = ["PASSWORD", "server_with_users"]
+__all__ = ["PASSWORD", "end", "server_with_users"]
 
 PASSWORD = "a password of its own"
 """The password of each user."""
@@ -38,3 +38,8 @@ def server_with_users(permissions: Mapping[str, str]) -> Iterator[EtcdServer]:
         yield server
     finally:
         asyncio.run(server.close())
+
+
+async def end(server: EtcdServer) -> None:
+    """Kill a server; stop it if it would lose writes that it acknowledged just before."""
+    await (server.kill() if server.keeps_writes_when_killed else server.stop())

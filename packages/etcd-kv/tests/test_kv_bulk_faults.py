@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from kv_support import PASSWORD, server_with_users
+from kv_support import PASSWORD, end, server_with_users
 
 from etcd_channel import Channel, ClientError
 from etcd_channel.errors import ConnectionFailedError, PermissionDeniedError
@@ -102,7 +102,7 @@ async def test_a_restart_of_the_server_loses_nothing_that_is_told_to_be_done(
         restart: list[asyncio.Task[None]] = []
 
         async def again() -> None:
-            await private_server.kill()
+            await end(private_server)
             await private_server.start()
 
         def progress(done: int, total: int | None) -> None:

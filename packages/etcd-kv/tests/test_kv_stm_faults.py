@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from kv_support import end
 
 from etcd_channel import Channel, ClientError
 from etcd_channel.errors import ConnectionFailedError
@@ -90,7 +91,7 @@ async def test_a_restart_of_the_server_loses_and_repeats_no_increment(
 
         async def restart() -> None:
             await enough.wait()
-            await private_server.kill()
+            await end(private_server)
             await private_server.start()
             restarted.set()
 

@@ -61,6 +61,25 @@ async def test_two_servers_know_nothing_of_each_other() -> None:
         assert await two.etcdctl("get", "k") == ""
 
 
+@pytest.mark.parametrize(
+    ("version", "keeps"),
+    [
+        ("3.3.27", False),
+        ("3.4.20", False),
+        ("3.4.21", True),
+        ("3.5.1", False),
+        ("3.5.4", False),
+        ("3.5.5", True),
+        ("3.6.0-rc.0", True),
+    ],
+)
+def test_old_versions_lose_writes_when_they_are_killed(
+    version: str, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EtcdServer, "version", version)
+    assert EtcdServer().keeps_writes_when_killed is keeps
+
+
 async def test_kill_and_start_keeps_endpoint_and_data() -> None:
     async with EtcdServer() as server:
         await server.etcdctl("put", "k", "kept")

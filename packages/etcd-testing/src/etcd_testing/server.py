@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,16 @@ class EtcdServer(Program):
     def data_dir(self) -> Path:
         """The data directory of etcd."""
         return self._given_data_dir or self.directory / "data"
+
+    @property
+    def keeps_writes_when_killed(self) -> bool:
+        """Whether `kill` loses no acknowledged write, also if this is the only member.
+
+        A single member of etcd before 3.4.21, or of 3.5 before 3.5.5, may lose the last ones (etcd
+        issues 13766 and 14370). `stop` loses none.
+        """
+        numbers = tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
+        return numbers >= (3, 5, 5) or (3, 4, 21) <= numbers < (3, 5)
 
     @property
     def tls(self) -> TLSFiles | None:
