@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import random
 import re
@@ -86,6 +87,9 @@ def programme(
     faults in each of its rows; 0 for never.
     """
     into.mkdir(parents=True, exist_ok=True)
+    # No full collections: the histories have millions of objects, and looking at them all would
+    # stop the event loop for half a minute, in which every client seems to be silent.
+    gc.set_threshold(700, 10, 1_000_000)
     runs: list[Judged] = []
     for etcd, plan in itertools.product(etcds, plans):
         history = History()
