@@ -18,21 +18,30 @@ SECONDS = 3.0
 
 
 class Held(ChannelView):
-    """Holds the answer to a transaction back, or fails in its place, when `go_on` is set."""
+    """Holds the answer to a transaction back until `go_on` is set, or fails in its place.
 
-    def __init__(self, program: Program, error: Exception | None = None) -> None:
+    With `late` it is the request that is held back, so that others are faster.
+    """
+
+    def __init__(
+        self, program: Program, error: Exception | None = None, *, late: bool = False
+    ) -> None:
         super().__init__(program.channel)
         self.taking = asyncio.Event()
         self.go_on = asyncio.Event()
         self._error = error
+        self._late = late
 
     async def call(self, rpc: Any, request: Any, **options: Any) -> Any:
-        answer = await super().call(rpc, request, **options)
-        if rpc.name == "KV.Txn":
-            self.taking.set()
+        if rpc.name != "KV.Txn":
+            return await super().call(rpc, request, **options)
+        self.taking.set()
+        if self._late:
             await self.go_on.wait()
-            if self._error is not None:
-                raise self._error
+        answer = await super().call(rpc, request, **options)
+        await self.go_on.wait()
+        if self._error is not None:
+            raise self._error
         return answer
 
 
@@ -81,3 +90,70 @@ async def test_a_job_that_is_being_claimed_is_returned(program: Program, other: 
         assert (job.value, job.attempt) == (b"job", 1)
         assert await job.done()
     await program.nothing_is_left()
+
+
+async def test_a_get_ends_after_its_time_if_another_was_faster(
+    program: Program, other: Program
+) -> None:
+    view, queue = Held(other, late=True), program.recipes.queue(b"q")
+    get = asyncio.create_task(RecipeClient(view).queue(b"q").get(timeout=SECONDS))
+    await program.until_watchers(1)
+    await queue.put(b"item")
+    await asyncio.wait_for(view.taking.wait(), PATIENCE)
+    assert await queue.get(timeout=0) == b"item"
+    await until_the_time_is_over(view, get)
+    assert await asyncio.wait_for(get, PATIENCE) is None
+    await program.until_watchers(0)
+
+
+async def test_a_take_ends_after_its_time_if_another_was_faster(
+    program: Program, other: Program
+) -> None:
+    view, jobs = Held(other, late=True), program.recipes.work_queue(b"w")
+    async with Session(other.channel, 60) as session, Session(program.channel, 60) as faster:
+        take = asyncio.create_task(
+            RecipeClient(view).work_queue(b"w").take(session, timeout=SECONDS)
+        )
+        await program.until_watchers(1)
+        await jobs.put(b"job")
+        await asyncio.wait_for(view.taking.wait(), PATIENCE)
+        job = await jobs.take(faster, timeout=0)
+        assert job is not None
+        await until_the_time_is_over(view, take)
+        assert await asyncio.wait_for(take, PATIENCE) is None
+        assert await job.done()
+    await program.nothing_is_left()
+
+
+async def test_a_task_that_a_call_has_started_is_cancelled_as_any_other(
+    program: Program, other: Program
+) -> None:
+    """It inherits the context of a call whose time is over, and nothing of its limit."""
+    view, inner, queue = Held(other), Held(other), program.recipes.queue(b"q")
+    begin = asyncio.Event()
+
+    async def program_task() -> bytes | None:
+        await begin.wait()
+        return await RecipeClient(inner).queue(b"other").get()
+
+    started: list[asyncio.Task[bytes | None]] = []
+
+    class Starting(ChannelView):
+        async def call(self, rpc: Any, request: Any, **options: Any) -> Any:
+            if rpc.name == "KV.Txn":
+                started.append(asyncio.create_task(program_task()))
+            return await super().call(rpc, request, **options)
+
+    get = asyncio.create_task(RecipeClient(Starting(view)).queue(b"q").get(timeout=SECONDS))
+    await program.until_watchers(1)
+    await queue.put(b"item")
+    await until_the_time_is_over(view, get)
+    assert await get == b"item"
+    await program.recipes.queue(b"other").put(b"kept")
+    begin.set()
+    await asyncio.wait_for(inner.taking.wait(), PATIENCE)
+    started[0].cancel()
+    inner.go_on.set()
+    await asyncio.wait(started)
+    assert started[0].cancelled()
+    assert await program.recipes.queue(b"other").get(timeout=0) == b"kept"

@@ -43,7 +43,8 @@ class Recipe(NonCopyable):
         """Await `work` to its end and return its result; if cancelled meanwhile, undo the result.
 
         None is not undone. The cancellation is raised at the end; a failure to undo is logged. If
-        it is cancelled because the time of the call is up, the result, or the error, counts.
+        the time of the call is up and there is a result other than None, or an error, the
+        cancellation is not raised: the result or the error counts.
         """
         done: list[T | None] = []
         failed: list[Exception] = []
@@ -57,14 +58,12 @@ class Recipe(NonCopyable):
         try:
             await self._channel.run_to_completion(keep())
         except asyncio.CancelledError as cancellation:
-            if not time_is_up():
+            results = [result for result in done if result is not None]
+            if not (time_is_up() and (failed or results)):
                 for error in failed:
                     _log.warning("a call that was cancelled failed: %r", error)
-                for result in done:
-                    if result is not None:
-                        await self._channel.run_to_completion(
-                            log_errors(undo(result)), cancellation
-                        )
+                for result in results:
+                    await self._channel.run_to_completion(log_errors(undo(result)), cancellation)
                 raise
         if failed:
             raise failed.pop()

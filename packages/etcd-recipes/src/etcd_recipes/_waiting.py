@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from etcd_channel.tasks import finish, log_errors
@@ -15,23 +14,17 @@ __all__ = ["time_is_up", "within"]
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Limit:
-    """The limit of a wait, in the context of its task."""
-
-    reached: bool = False
-
-
-_limit: ContextVar[_Limit] = ContextVar("etcd_recipes_limit")
+# The tasks that `within` has cancelled because their time was over.
+_out_of_time: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 
 def time_is_up() -> bool:
-    """Whether `within` has cancelled the current task because its time is over.
+    """Whether `within` has cancelled the current task because its time was over.
 
-    What the task has done until then still counts: the caller is not cancelled, and waits for it.
+    A result that the task has by then still counts: the caller is not cancelled, and waits for it.
+    Without one the task must end by the cancellation, which comes once.
     """
-    limit = _limit.get(None)
-    return limit is not None and limit.reached
+    return asyncio.current_task() in _out_of_time
 
 
 async def within(
@@ -41,23 +34,22 @@ async def within(
     *,
     unless: Coroutine[Any, Any, object] | None = None,
 ) -> T | None:
-    """Await `work`; cancel it after `seconds`, or when `unless` has ended, and return None then.
+    """Await `work`; cancel it after `seconds`, or when `unless` has ended.
 
-    None as `seconds` sets no limit. Work that finds out by `time_is_up` why it is cancelled may
-    return a result nevertheless. If the caller is cancelled at the moment at which `work`
-    returns a result, the result is undone by `undo`, unless it is None. `asyncio.wait_for` would
-    lose either before Python 3.12.
+    Returns the result of `work`, or None if it ended by that cancellation. `work` may return a
+    result although its time is over, see `time_is_up`. None as `seconds` sets no limit. If the
+    caller is cancelled at the moment at which `work` returns a result, the result is undone by
+    `undo`, unless it is None. `asyncio.wait_for` would lose the result or the cancellation before
+    Python 3.12.
     """
-    limit = _Limit()
-    outer = _limit.set(limit)
-    task = asyncio.create_task(work)  # it has a copy of the context
-    _limit.reset(outer)
+    task = asyncio.create_task(work)
     tasks: list[asyncio.Task[Any]] = [task]
     if unless is not None:
         tasks.append(asyncio.create_task(unless))
     try:
         ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        limit.reached = not ended
+        if not ended:
+            _out_of_time.add(task)
         await finish(_ended(tasks))
     except BaseException as error:
         try:

@@ -114,8 +114,8 @@ class WorkQueue(Recipe):
 
         A job that is being claimed when the time is over is returned. If the task is cancelled
         while a job is being claimed, the job is given back before the cancellation is raised; the
-        attempt counts. After an error that is not `definite`, a job
-        that may have been claimed is given back in the background, or with the session.
+        attempt counts. After an error that is not `definite`, a job that may have been claimed is
+        given back in the background, or with the session.
         """
         if not isinstance(session, Session):
             raise TypeError(f"session must be a Session, not {type(session).__name__}")
