@@ -34,6 +34,10 @@ def test_an_addition_that_is_lost_or_repeated_is_seen() -> None:
     add(lost, 1)
     add(lost, 1)
     assert said("recipes", lost) == ["lost", "repeated"]
+    gone = stored((COUNTER, "1"))
+    add(gone, 1)
+    add(gone, 2)
+    assert said("recipes", gone) == ["lost"]
     repeated = stored((COUNTER, "1"), (COUNTER, "2"))
     add(repeated, 1)
     add(repeated, 0, "definite")

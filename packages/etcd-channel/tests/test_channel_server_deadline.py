@@ -58,7 +58,7 @@ class _ResettingServer:
                     self.requests += 1
                     reset = _frame(_RST_STREAM, _CANCEL.to_bytes(4, "big"), stream=stream)
                     asyncio.get_running_loop().call_later(self.delay, writer.write, reset)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has closed the connection
         finally:
             writer.close()
@@ -84,7 +84,7 @@ async def test_a_write_that_the_server_ends_at_its_deadline_has_timed_out() -> N
         with pytest.raises(ConnectionTimeoutError) as caught:
             await channel.call(PUT, messages.PutRequest(key=b"k"), timeout=_TIMEOUT)
         assert not caught.value.definite
-        assert server.requests == 1
+        assert server.requests <= 1  # it was not repeated
 
 
 async def test_a_download_that_the_server_ends_at_its_deadline_has_timed_out() -> None:
@@ -101,11 +101,14 @@ async def test_a_read_that_a_member_ends_at_its_part_of_the_timeout_asks_another
 ) -> None:
     monkeypatch.setattr("os.urandom", bytes)  # the first endpoint is tried first
     async with _connected() as (server, alone):
-        async with Channel([alone.current_endpoint, etcd_endpoint]) as channel:
+        endpoints = [alone.current_endpoint, etcd_endpoint]
+        # The silence of the first one must not be noticed before.
+        async with Channel(endpoints, keepalive_timeout=60) as channel:
             assert channel.current_endpoint == alone.current_endpoint
-            server.delay = _AT_DEADLINE
+            # Each member has a part of the timeout, and the server knows the end of its part.
+            server.delay = 4 * _TIMEOUT - (_TIMEOUT - _AT_DEADLINE)
             request = messages.RangeRequest(key=b"server-deadline/k")
-            assert not (await channel.call(RANGE, request, timeout=2 * _TIMEOUT)).count
+            assert not (await channel.call(RANGE, request, timeout=8 * _TIMEOUT)).count
 
 
 async def test_a_call_that_the_server_resets_long_before_its_deadline_was_cancelled() -> None:

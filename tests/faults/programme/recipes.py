@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections.abc import Iterator
 
@@ -18,14 +19,15 @@ _QUEUE = f"{PREFIX}queue"
 _JOBS = f"{PREFIX}jobs"
 _TTL = 3
 _TIMEOUT = 1.0
-_WAITS = (0.0, 0.3)
-"""Seconds that a call waits for an item or a job: some end while one is being taken."""
 _LAST = 30.0
-"""Seconds in which a claim of a client that is gone must end."""
+"""Seconds without progress: a claim of a client that is gone must end in them."""
 
 
 class RecipeUser:
     """Adds to the counter, puts items and jobs, and takes them, until `stopping`."""
+
+    waits = (0.0, 0.3)
+    """Seconds that a call waits for an item or a job: some end while one is being taken."""
 
     def __init__(
         self, name: str, client: Client, recorder: Recorder, choice: random.Random
@@ -41,7 +43,8 @@ class RecipeUser:
 
     async def run(self) -> None:
         """Have one session after the other, and make calls with it."""
-        kinds = {self._add: 4, self._put: 2, self._get: 2, self._put_job: 2, self._work: 2}
+        # More is taken than is put, so that little is left at the end: some jobs are given back.
+        kinds = {self._add: 4, self._put: 2, self._get: 3, self._put_job: 2, self._work: 4}
         while not self.stopping:
             try:
                 async with Session(self._client, _TTL) as session:
@@ -50,6 +53,15 @@ class RecipeUser:
                         await asyncio.sleep(self._choice.uniform(0, 0.05))
             except ClientError:  # noqa: PERF203  # a fault, or the loss of the session by one
                 await asyncio.sleep(0.05)
+
+    async def size(self) -> int:
+        """How many items and jobs there are."""
+        return await self._queue.size() + await self._jobs.size()
+
+    async def take(self, session: Session) -> None:
+        """Take an item and a job."""
+        await self._get(session)
+        await self._work(session)
 
     async def _add(self, session: Session) -> None:
         with self._used("counter", "add") as used:
@@ -61,7 +73,7 @@ class RecipeUser:
 
     async def _get(self, session: Session) -> None:
         with self._used("queue", "get") as used:
-            item = await self._queue.get(timeout=self._choice.uniform(*_WAITS))
+            item = await self._queue.get(timeout=self._choice.uniform(*self.waits))
             used.item = "" if item is None else item.decode()
 
     async def _put_job(self, session: Session) -> None:
@@ -71,7 +83,7 @@ class RecipeUser:
     async def _work(self, session: Session) -> None:
         """Take a job, write that it is worked on if it is still claimed, and end it."""
         with self._used("work queue", "done") as used:
-            job = await self._jobs.take(session, timeout=self._choice.uniform(*_WAITS))
+            job = await self._jobs.take(session, timeout=self._choice.uniform(*self.waits))
             if job is None:
                 return
             put = self._client.transactions.put(DONE + job.value.decode(), self.name)
@@ -100,14 +112,17 @@ async def recipes_left(recorder: Recorder, direct: Client) -> None:
     The claims of clients whose sessions were not closed end with their leases.
     """
     last = RecipeUser("the last", direct, recorder, random.Random(0))
-    end = asyncio.get_running_loop().time() + _LAST
+    last.waits = (0.0, 0.0)
+    clock, least = asyncio.get_running_loop().time, math.inf
+    end = clock() + _LAST
     async with Session(direct, _TTL) as session:
-        while asyncio.get_running_loop().time() < end:
-            await last._get(session)
-            await last._work(session)
-            if not (await last._queue.size() or await last._jobs.size()):
+        while left := await last.size():
+            if left < least:
+                least, end = left, clock() + _LAST
+            elif clock() > end:
                 break
+            await last.take(session)
     keys = await direct.get_prefix(PREFIX.encode(), keys_only=True)
     meant = (COUNTER, DONE)
-    left = [kv.key.decode() for kv in keys if not kv.key.decode().startswith(meant)]
-    recorder.history.add(Left("recipe key", len(left), " ".join(left)))
+    others = [kv.key.decode() for kv in keys if not kv.key.decode().startswith(meant)]
+    recorder.history.add(Left("recipe key", len(others), " ".join(others)))

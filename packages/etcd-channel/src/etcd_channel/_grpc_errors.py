@@ -19,7 +19,7 @@ _USERNAME_HINT = (
 
 # gRPC's message if the server reset the stream with the HTTP/2 code CANCEL.
 _RESET_AS_CANCELLED = "RST_STREAM with error code 8"
-# Seconds. How long before its deadline a call may be ended by the server's timer for it.
+# Seconds before the deadline of a call at which the server's timer may already end it.
 _TIMER_TOLERANCE = 0.1
 
 # gRPC's messages if no connection could be opened, so the request was not sent.
@@ -69,8 +69,8 @@ def to_client_error(
 def _ended_at_deadline(code: grpc.StatusCode, message: str, remaining: float) -> bool:
     """Whether the server ended the call because its deadline passed.
 
-    gRPC for Go, from the version of etcd 3.5.30 on, then resets the stream. gRPC in the client
-    reports that as CANCELLED if its clock, which it reads only now and then, is behind.
+    The server of etcd 3.5.30 resets the stream then. gRPC in the client reports that as CANCELLED
+    if its clock, which it reads only now and then, is behind.
     """
     cancelled = code is grpc.StatusCode.CANCELLED and _RESET_AS_CANCELLED in message
     return cancelled and remaining <= _TIMER_TOLERANCE

@@ -64,9 +64,9 @@ def grpc_result(awaitable: Awaitable[T]) -> Generator[Any, None, T]:
     except BaseException:
         if cancelled is None:
             raise
-    # A TimeoutError of asyncio has the cancellation as its cause. If the program keeps it, it must
-    # not keep gRPC's call, which keeps the TCP connection open: neither by this frame nor by
-    # frames of gRPC.
+    # A TimeoutError of asyncio has the cancellation as its cause. A program that keeps that error
+    # must not keep gRPC's call by it, neither by this frame nor by frames of gRPC: the call keeps
+    # the TCP connection open.
     del awaitable, steps, waiter
     try:
         raise cancelled.with_traceback(None) from None

@@ -602,7 +602,7 @@ class Channel(Connected):
                 connection.in_flight -= 1
                 if connection.draining:
                     connection.release()
-                del call  # as in `call`
+                del call  # for the reason given in the method `call`
             try:
                 if not await retry.next_attempt(failed, token_number, started=started):
                     raise failed

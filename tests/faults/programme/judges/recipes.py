@@ -42,6 +42,10 @@ def _judge_counter(verdict: Verdict, additions: list[Used], replay: Replay) -> N
     sums = Counter(int(used.item) for used in additions if used.outcome == "ok")
     for number in sorted(number for number, times in sums.items() if times > 1):
         verdict.say(f"repeated: {sums[number]} additions returned {number}")
+    stored = {int(change.value or 0) for change in replay.keys.get(COUNTER, [])}
+    for number in sorted(sums.keys() - stored):
+        verdict.say(f"lost: an addition returned {number}, which the counter never was")
+    # As many repetitions as additions of unknown outcome that were not made stay unnoticed.
     possible = len(additions) - sum(used.outcome == "definite" for used in additions)
     if before > possible:
         verdict.say(f"repeated: the counter is {before} after {possible} additions")
