@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
-from channel_support import HANG, LEASE_GRANT, PUT, RANGE, WATCH
+from channel_support import HANG, LEASE_GRANT, RANGE, WATCH
 
 from etcd_channel import TLS, Channel, ClientError, ConnectionFailedError, Rpc
 from etcd_testing import EtcdServer, FaultProxy, TLSFiles
@@ -188,19 +188,21 @@ async def test_a_channel_reaches_a_server_that_only_the_renewed_files_fit(
     renewed: Renewed, first: TLSFiles, second: TLSFiles
 ) -> None:
     watcher = Watcher()
-    channel = Channel("127.0.0.1:1", tls=renewed.tls, timeout=HANG, connect_timeout=HANG)
-    async with EtcdServer(tls=first, client_cert_auth=True) as before:
-        channel.set_endpoints(before.endpoint)
-        await channel.call(PUT, messages.PutRequest(key=b"k", value=b"1"))
+    async with (
+        EtcdServer(tls=first, client_cert_auth=True) as before,
+        EtcdServer(tls=second, client_cert_auth=True) as after,
+        FaultProxy(before.endpoint) as proxy,
+        Channel(proxy.endpoint, tls=renewed.tls, timeout=HANG, connect_timeout=HANG) as channel,
+    ):
+        await channel.call(RANGE, GET)
         channel.stream(WATCH, watcher)
         await watcher.is_open()
-    port = int(before.endpoint.rpartition(":")[2])
-    async with EtcdServer(tls=second, client_cert_auth=True, client_port=port):
         renewed.install(second)
-        await channel.call(PUT, messages.PutRequest(key=b"k", value=b"2"))
+        proxy.upstream = after.endpoint
+        proxy.cut()
+        await channel.call(RANGE, GET)
         await watcher.is_open()
         assert renewed.tls.generation == 1
-        await channel.close()
 
 
 async def test_a_half_written_file_does_not_disturb_new_connections(
