@@ -1,9 +1,9 @@
-"""Checks of every test: nothing that a test starts may outlive it."""
+"""Checks of every test: nothing that it starts outlives it, and no log record keeps an error."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -50,3 +50,19 @@ async def no_task_outlives_its_test() -> AsyncIterator[None]:
     ]
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def no_log_record_refers_to_an_error(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test in which an error is logged as an object instead of its text.
+
+    Handlers may keep records, as pytest's does. A record with an error keeps its traceback, whose
+    frames refer to clients, requests and passwords.
+    """
+    yield
+    for record in caplog.get_records("call"):
+        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+        if record.name.startswith("etcd_") and any(
+            isinstance(argument, BaseException) for argument in arguments
+        ):
+            pytest.fail(f"{record.name} has logged an error object: {record.getMessage()}")

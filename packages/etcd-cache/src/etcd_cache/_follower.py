@@ -137,7 +137,7 @@ class Follower(Generic[V]):
         try:
             await self._follow_for_ever()
         except Exception as error:
-            _log.warning("the cache of %r has ended: %s", self.start, error)
+            _log.warning("the cache of %r has ended: %s", self.start, str(error))
             self._end(error)
 
     async def _follow_for_ever(self) -> None:
@@ -152,7 +152,7 @@ class Follower(Generic[V]):
             except _FINAL:
                 raise
             except ClientError as error:
-                _log.info("the cache of %r lists its keys again: %s", self.start, error)
+                _log.info("the cache of %r lists its keys again: %s", self.start, str(error))
                 self.trouble = error
                 new_history |= isinstance(error, ClusterChangedError)
             await self._drop_watch()

@@ -70,6 +70,6 @@ class BackgroundTasks:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, ClientError):
-            _log.warning("background work failed: %s", error)
+            _log.warning("background work failed: %s", str(error))
         elif error is not None:
             _log.error("background work failed with an unexpected error", exc_info=error)

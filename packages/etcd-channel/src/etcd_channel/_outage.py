@@ -39,7 +39,7 @@ class Outage:
         """Report the loss of a member, unless an outage has begun before."""
         if self._since is None:
             self._since = time.monotonic()
-            _log.warning("%s is lost, looking for a member that answers: %s", endpoint, error)
+            _log.warning("%s is lost, looking for a member that answers: %s", endpoint, str(error))
 
     def ends(self, endpoint: str) -> None:
         """Report that a member answers, if there is an outage."""

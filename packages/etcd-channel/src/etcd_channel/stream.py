@@ -242,7 +242,9 @@ class Stream(NonCopyable, Generic[RequestT, ResponseT]):
                 in_vain += 1
             once = in_vain == _MAX_IN_VAIN if is_loss(error) else attempt == 1
             level = logging.WARNING if once else logging.DEBUG
-            _log.log(level, "%s: the stream broke, opening it again: %s", self._rpc.name, error)
+            _log.log(
+                level, "%s: the stream broke, opening it again: %s", self._rpc.name, str(error)
+            )
             self._handler.broken(error)
             self._observer.stream_broke(self._rpc, error, attempt, repeated=True)
             try:

@@ -54,7 +54,7 @@ async def finish(
         if cancellation is None:
             return running.result()
         if failure is not None:
-            _log.warning("clean-up in a cancelled task failed: %r", failure)
+            _log.warning("clean-up in a cancelled task failed: %s", repr(failure))
         raise cancellation
     finally:
         # The error's traceback refers to this frame: break the reference cycle.
@@ -74,7 +74,7 @@ async def log_errors(
     except LeaseNotFoundError:
         pass
     except ClientError as error:
-        log.warning("%s: %s", complaint, error)
+        log.warning("%s: %s", complaint, str(error))
 
 
 def expected(error: BaseException) -> None:

@@ -81,7 +81,7 @@ class TLS:
                 _log.warning(
                     "the files of TLS have changed, but cannot be used;"
                     " the old ones stay in use: %s",
-                    error,
+                    str(error),
                 )
             return False
         self._warned = False

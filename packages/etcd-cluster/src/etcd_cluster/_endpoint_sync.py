@@ -124,7 +124,7 @@ class EndpointSync:
             )
         except (ClientError, ValueError) as error:
             # ValueError: a URL with http:// on a channel with TLS.
-            _log.debug("no member answers at %s: %s", url, error)
+            _log.debug("no member answers at %s: %s", url, str(error))
             return False
         # A URL such as http://localhost:2379 can be that of another cluster here. The list of a
         # grpc-proxy has no cluster id.
@@ -163,7 +163,7 @@ async def _sync_for_ever(reference: weakref.ref[EndpointSync]) -> None:
         except ClientError as error:
             outage = type(error) in _NO_ANSWER
             level = logging.DEBUG if failing or outage else logging.WARNING
-            _log.log(level, "the endpoints stay as they are, the next try follows: %s", error)
+            _log.log(level, "the endpoints stay as they are, the next try follows: %s", str(error))
             failing = failing or not outage
         else:
             failing = False

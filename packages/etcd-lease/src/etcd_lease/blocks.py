@@ -132,7 +132,7 @@ class Block:
                 raise
             # The error of the body, or the loss, takes precedence, also over an error of a view of
             # the channel. The object ends with its lease.
-            self._log.warning("could not be released: %r", failure)
+            self._log.warning("could not be released: %s", repr(failure))
             loss = None
         if guard is not None and mine:
             loss = loss or guard.error

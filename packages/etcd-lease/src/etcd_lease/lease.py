@@ -326,9 +326,9 @@ class Lease(NonCopyable):
                 if reason is None and not isinstance(error, ClientError):
                     raise
                 _log.warning(
-                    "the lease %d was not revoked; it ends with its time to live: %r",
+                    "the lease %d was not revoked; it ends with its time to live: %s",
                     self.id,
-                    error,
+                    repr(error),
                 )
         meant = not (state.kept_alive or self.cancel_on_loss)
         return None if reason is None or reason.revoked or meant else state.error(reason)

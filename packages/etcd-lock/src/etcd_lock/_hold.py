@@ -82,7 +82,7 @@ class Holding(abc.ABC):
             if not was_lost:
                 raise
             # Also an error of a view of the channel, which must not hide the loss.
-            _log.warning("%s could not be released: %r", self.name, error)
+            _log.warning("%s could not be released: %s", self.name, repr(error))
             self.record_failed_release()
             held = False
         return None if held else self.error()
@@ -187,7 +187,7 @@ class Hold(Holding):
             except Exception as error:
                 # If the server does not have the lease, the lease is marked as lost by now. An
                 # error of a view of the channel must not hide the loss from those that wait for it.
-                _log.debug("%s: the reason for the loss is unknown: %r", self.name, error)
+                _log.debug("%s: the reason for the loss is unknown: %s", self.name, repr(error))
         self._record_loss()
 
     def _record_loss(self) -> None:
@@ -200,7 +200,7 @@ class Hold(Holding):
         self._loss_recorded, self._cause = True, self.lease.loss
         by_lease = self.lease.is_kept_alive or self.lease.is_revoked
         if self._cause is None or not by_lease:
-            _log.warning("%s", self.error())
+            _log.warning("%s", str(self.error()))
 
     async def _until_deleted(self) -> None:
         try:
@@ -211,7 +211,7 @@ class Hold(Holding):
             message = (
                 "%s: the key %r cannot be watched, so only the end of its lease is detected: %s"
             )
-            _log.log(level, message, self.name, self.key, error)
+            _log.log(level, message, self.name, self.key, str(error))
             await asyncio.get_running_loop().create_future()
 
     async def _deletion(self) -> None:

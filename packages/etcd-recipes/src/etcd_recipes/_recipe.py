@@ -61,7 +61,7 @@ class Recipe(NonCopyable):
             results = [result for result in done if result is not None]
             if not (time_is_up() and (failed or results)):
                 for error in failed:
-                    _log.warning("a call that was cancelled failed: %r", error)
+                    _log.warning("a call that was cancelled failed: %s", repr(error))
                 for result in results:
                     await self._channel.run_to_completion(log_errors(undo(result)), cancellation)
                 raise

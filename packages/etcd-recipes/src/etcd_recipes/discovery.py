@@ -153,7 +153,7 @@ class Discovery(Recipe):
             except ClientError as error:
                 # The cause of a later error; its frames would keep the channel.
                 self._error = error.with_traceback(None)
-                _log.warning("the service %r cannot be followed: %s", self.service, error)
+                _log.warning("the service %r cannot be followed: %s", self.service, str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

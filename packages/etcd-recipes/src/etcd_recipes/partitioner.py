@@ -137,7 +137,7 @@ class Partitioner(Recipe):
                 except ClientClosedError:
                     raise
                 except ClientError as error:
-                    _log.warning("%r is divided anew: %s", self.name, error)
+                    _log.warning("%r is divided anew: %s", self.name, str(error))
                 if loop.time() - began > _LONGEST_PAUSE:
                     pause = _FIRST_PAUSE
                 await asyncio.sleep(pause)
@@ -260,7 +260,7 @@ class _Member:
                 break
             except ClientError as error:
                 # Repeating it is safe: it compares the revision of the claim.
-                _log.warning("the part %r is not released yet: %s", name, error)
+                _log.warning("the part %r is not released yet: %s", name, str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -176,7 +176,7 @@ class Registration(Recipe):
                 raise
             except ClientError as error:
                 # It is registered all the same, and the end of the lease will be noticed.
-                _log.warning("the key %r cannot be watched: %s", self.key, error)
+                _log.warning("the key %r cannot be watched: %s", self.key, str(error))
                 await asyncio.sleep(_LONGEST_PAUSE)
             found = await self._kv.get(self.key, keys_only=True)
             if found is None:

@@ -279,7 +279,7 @@ class WorkQueue(Recipe):
             except ClientClosedError:
                 raise
             except ClientError as error:
-                _log.warning("work on the queue %r begins again: %s", self.name, error)
+                _log.warning("work on the queue %r begins again: %s", self.name, str(error))
             if loop.time() - began > _LONGEST_PAUSE:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -299,9 +299,9 @@ class WorkQueue(Recipe):
                 # Other handlers go on, as long as the session lives.
                 session.lease.check()
                 if job is None:
-                    _log.warning("no job of the queue %r can be taken: %s", self.name, error)
+                    _log.warning("no job of the queue %r can be taken: %s", self.name, str(error))
                 else:
-                    _log.warning("the job %r was given back: %r", job.id, error)
+                    _log.warning("the job %r was given back: %s", job.id, repr(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:

@@ -192,7 +192,7 @@ class LoopThread:
             closing = asyncio.ensure_future(self._closing())
             await asyncio.wait([closing], timeout=GIVE_BACK_TIME)
             if closing.done() and not closing.cancelled() and (error := closing.exception()):
-                _log.warning("the client was not closed cleanly: %r", error)
+                _log.warning("the client was not closed cleanly: %s", repr(error))
         this = asyncio.current_task()
         await _end(lambda: asyncio.all_tasks() - {this})
         await self.loop.shutdown_asyncgens()
