@@ -7,7 +7,7 @@ Each asynchronous class has a sibling with the same methods, arguments and docst
 classes, and where a sibling differs from the rule, is in tools/sync_surface.py; how docstrings are
 changed is in tools/sync_docstrings.py. A method
 
-- that is a coroutine waits for it: `self._portal.run(self._inner.get(key))`;
+- that is a coroutine waits for it: `self._portal.run(self._inner.get, key)`;
 - that returns an asynchronous iterator returns an iterator: `self._portal.iterate(…)`;
 - that returns something to be awaited waits for it;
 - any other one is called in the thread of the event loop: `self._portal.call(…)`.
@@ -272,12 +272,8 @@ class Writer:
         yield from self.refusals(function.args)
         given = self.given(function.args, unwrapped="inner_{}")
         made = f"{kind.qualified}, {given}"
-        if kind.opened:
-            awaited = self.imports.name("etcd_sync._handle", "awaited")
-            inner = f"{owner}._portal.run({awaited}({made}))"
-        else:
-            inner = f"{owner}._portal.call({made})"
-        yield f"        super().__init__({owner}._portal, {inner})"
+        call = "run" if kind.opened else "call"
+        yield f"        super().__init__({owner}._portal, {owner}._portal.{call}({made}))"
 
     def write_in(self, name: str) -> None:
         """Begin to write a member, whose annotations are of the module that it is written in."""
@@ -359,11 +355,8 @@ class Writer:
             made = called if generator else f"self._portal.call({passed})"
             yield f"return self._portal.iterate({made})"
             return
-        if isinstance(function, ast.AsyncFunctionDef):
-            value = f"conversation.hold({called})" if talks else f"self._portal.run({called})"
-        elif types.is_awaited(returned):
-            awaited = self.imports.name("etcd_sync._handle", "awaited")
-            value = f"self._portal.run({awaited}({passed}))"
+        if isinstance(function, ast.AsyncFunctionDef) or types.is_awaited(returned):
+            value = f"conversation.hold({passed})" if talks else f"self._portal.run({passed})"
         elif name in DIRECT:
             value = called
         else:

@@ -45,7 +45,7 @@ class Kind:
 _KEYSPACE = "KeyspaceClient"
 _NEXT = """\
 try:
-    return self._portal.run(self._inner.__anext__())
+    return self._portal.run(self._inner.__anext__)
 except StopAsyncIteration:
     raise StopIteration from None
 """
@@ -62,13 +62,12 @@ async def run(t: etcd_client.STMTransaction) -> T:
     return await conversation.ask(body, STMTransaction._of(conversation.within, t))
 
 return conversation.hold(
-    self._inner.stm(
-        run,
-        isolation=isolation,
-        prefetch=prefetch,
-        max_txn_ops=max_txn_ops,
-        timeout=timeout,
-    )
+    self._inner.stm,
+    run,
+    isolation=isolation,
+    prefetch=prefetch,
+    max_txn_ops=max_txn_ops,
+    timeout=timeout,
 )
 """
 _WAIT_FOR = """\
@@ -80,8 +79,7 @@ while True:
     result = predicate(self)
     if result:
         return result
-    changed = self._inner.wait_for(partial(is_newer, seen), timeout=deadline.timeout())
-    self._portal.run(changed)
+    self._portal.run(self._inner.wait_for, partial(is_newer, seen), timeout=deadline.timeout())
 """
 _CHANGES = """\
 changes: Any = self._inner.changes
@@ -108,7 +106,7 @@ async def work(job: etcd_client.Job) -> None:
     claimed = Job._of(self._portal, job)
     await in_thread(handler, claimed, ending=claimed.ending)
 
-self._portal.run(self._inner.work(work, ttl=ttl, tasks=tasks))
+self._portal.run(self._inner.work, work, ttl=ttl, tasks=tasks)
 """
 _RUN = """\
 if not callable(work):
@@ -118,7 +116,7 @@ async def run(part: etcd_client.Part) -> None:
     owned = Part._of(self._portal, part)
     await in_thread(work, owned, ending=owned.ending)
 
-self._portal.run(self._inner.run(run))
+self._portal.run(self._inner.run, run)
 """
 _ENDING = """
 _ending: threading.Event | None = None
@@ -132,17 +130,16 @@ def ending(self) -> threading.Event:
 """
 _ADD_CALLBACK = """\
 inner = self._portal.run(
-    self._inner.add_callback(
-        key,
-        Callback(callback),
-        range_end,
-        start_revision,
-        progress_notify,
-        kind,
-        prev_kv,
-        watch_id,
-        fragment,
-    )
+    self._inner.add_callback,
+    key,
+    Callback(callback),
+    range_end,
+    start_revision,
+    progress_notify,
+    kind,
+    prev_kv,
+    watch_id,
+    fragment,
 )
 return WatcherCallback._of(self._portal, inner)
 """
@@ -159,7 +156,7 @@ MODULES: dict[str, list[Kind]] = {
                     "return next(self._items)\n"
                 ),
                 "pages": "return self._portal.iterate(self._inner.pages())\n",
-                "aclose": "self._portal.run(self._inner.aclose())\n",
+                "aclose": "self._portal.run(self._inner.aclose)\n",
             },
             extra="\n_items: Iterator[KeyValue] | None = None\n"
             + _ITERATOR.format(item="KeyValue"),
@@ -306,7 +303,7 @@ MODULES: dict[str, list[Kind]] = {
             written={
                 "add_callback": _ADD_CALLBACK,
                 "shutdown": (
-                    "self._portal.run(in_waiting_task(current_request(), self._inner.shutdown()))\n"
+                    "self._portal.run(in_waiting_task, current_request(), self._inner.shutdown)\n"
                 ),
             },
         ),
@@ -325,7 +322,7 @@ MODULES: dict[str, list[Kind]] = {
                 "connect": (
                     "if self._owner:\n"
                     "    self._portal.reopen()\n"
-                    "self._portal.run(self._inner.connect())\n"
+                    "self._portal.run(self._inner.connect)\n"
                 ),
                 "close": "if self._owner:\n    self._portal.close()\n",
             },

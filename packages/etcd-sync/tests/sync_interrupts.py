@@ -21,7 +21,6 @@ from etcd_sync._portal import Portal
 
 T = TypeVar("T")
 
-TIME = 60.0
 LATEST = 0.0005
 """Seconds from the begin of a round to its first signal, at most."""
 
@@ -76,12 +75,12 @@ class Interrupter(threading.Thread):
 def work(portal: Portal, resource: Resource, until: threading.Event) -> None:
     # A signal that arrives in a finalizer interrupts nothing: Python drops the exception.
     while not until.is_set():
-        portal.run(resource.work())
+        portal.run(resource.work)
         entered = False
         try:
             portal.enter(resource)
             entered = True
-            portal.run(resource.work())
+            portal.run(resource.work)
         finally:
             if entered:
                 portal.exit(resource)
@@ -96,6 +95,12 @@ def whatever_arrives(function: Callable[[], T]) -> T:
             continue
 
 
+def until(event: threading.Event) -> None:
+    # `Event.wait` of Python 3.10 may raise another exception when it is interrupted.
+    while not event.is_set():
+        time.sleep(0.0001)
+
+
 def one_round(portal: Portal, resource: Resource, interrupter: Interrupter) -> list[str]:
     """Return what is wrong after a round that a signal has ended."""
     interrupter.idle.clear()
@@ -104,7 +109,7 @@ def one_round(portal: Portal, resource: Resource, interrupter: Interrupter) -> l
         work(portal, resource, until=interrupter.idle)
     except KeyboardInterrupt:
         pass
-    whatever_arrives(lambda: interrupter.idle.wait(TIME))
+    whatever_arrives(lambda: until(interrupter.idle))
     complaints = []
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         complaints.append("the handler of SIGINT was not restored")
@@ -128,7 +133,7 @@ def what_is_left(portal: Portal, resource: Resource) -> list[str]:
 
 def main(rounds: int) -> None:
     portal, resource, interrupter = Portal(), Resource(), Interrupter()
-    portal.run(resource.work())
+    portal.run(resource.work)
     for number in range(rounds):
         complaints = whatever_arrives(lambda: one_round(portal, resource, interrupter))
         # The last signal may be still to be noticed.

@@ -63,7 +63,7 @@ def in_wait_without_end(client: etcd_sync.Client, prefix: bytes) -> None:
                 await asyncio.Event().wait()
 
     try:
-        Portal().run(goes_on())
+        Portal().run(goes_on)
     except KeyboardInterrupt:
         say("gave up")
     finally:

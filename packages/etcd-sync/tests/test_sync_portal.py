@@ -37,7 +37,7 @@ def test_a_coroutine_runs_in_another_thread_and_returns_its_result(portal: Porta
         await asyncio.sleep(0)
         return threading.get_ident()
 
-    first, second = portal.run(where()), portal.run(where())
+    first, second = portal.run(where), portal.run(where)
 
     assert first == second != threading.get_ident()
 
@@ -48,7 +48,7 @@ def test_an_exception_is_raised_with_the_frames_of_both_threads(portal: Portal) 
         raise KeyError("lost")
 
     with pytest.raises(KeyError, match="lost") as raised:
-        portal.run(fails())
+        portal.run(fails)
 
     names = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
     assert names[0] == "test_an_exception_is_raised_with_the_frames_of_both_threads"
@@ -70,12 +70,12 @@ def test_a_coroutine_has_the_context_variables_of_its_caller(portal: Portal) -> 
 
     variable.set("the caller's")
 
-    assert portal.run(value()) == portal.call(variable.get) == "the caller's"
+    assert portal.run(value) == portal.call(variable.get) == "the caller's"
 
 
 def test_a_call_inside_a_running_loop_is_refused_with_what_to_use(portal: Portal) -> None:
     async def main() -> None:
-        portal.run(answer())
+        portal.run(answer)
 
     with pytest.raises(RuntimeError, match=r"use etcd_client\.Client"):
         asyncio.run(main())
@@ -83,7 +83,7 @@ def test_a_call_inside_a_running_loop_is_refused_with_what_to_use(portal: Portal
 
 def test_a_call_in_the_portals_own_thread_is_refused(portal: Portal) -> None:
     with pytest.raises(RuntimeError, match="call the client in another thread"):
-        portal.call(lambda: portal.run(answer()))
+        portal.call(lambda: portal.run(answer))
 
 
 def test_a_call_after_close_is_refused_until_it_is_opened_again(portal: Portal) -> None:
@@ -92,12 +92,12 @@ def test_a_call_after_close_is_refused_until_it_is_opened_again(portal: Portal) 
     portal.close()
 
     with pytest.raises(ClientClosedError, match="is closed"):
-        portal.run(answer())
+        portal.run(answer)
     with pytest.raises(ClientClosedError, match="is closed"):
         next(portal.iterate(countdown(1)))
 
     portal.reopen()
-    assert portal.run(answer()) == 42
+    assert portal.run(answer) == 42
     assert before
 
 
@@ -114,7 +114,7 @@ def test_close_ends_the_waits_of_other_threads(portal: Portal) -> None:
             closed.append("given back")
 
     with ThreadPoolExecutor(8) as threads:
-        waits = [threads.submit(portal.run, forever()) for _ in range(8)]
+        waits = [threads.submit(portal.run, forever) for _ in range(8)]
         assert all(started.acquire(timeout=TIME) for _ in range(8))
         portal.close()
         for wait in waits:
@@ -136,7 +136,7 @@ def test_close_ends_a_wait_for_what_goes_on_when_it_is_cancelled(
                 await asyncio.Event().wait()
 
     with ThreadPoolExecutor(1) as threads:
-        wait = threads.submit(portal.run, goes_on())
+        wait = threads.submit(portal.run, goes_on)
         assert started.wait(TIME)
         portal.close()
         with pytest.raises(ClientClosedError) as raised:
@@ -163,7 +163,7 @@ def test_closing_is_awaited_in_the_loop_once() -> None:
 
 def test_many_threads_each_have_their_own_result(portal: Portal) -> None:
     def work(number: int) -> bool:
-        return all(portal.run(answer((number, each))) == (number, each) for each in range(50))
+        return all(portal.run(answer, (number, each)) == (number, each) for each in range(50))
 
     with ThreadPoolExecutor(64) as threads:
         assert all(threads.map(work, range(64), timeout=TIME))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import io
 import os
 import threading
 from collections import deque
 from collections.abc import (
     AsyncIterable,
+    Awaitable,
     Callable,
-    Coroutine,
     Iterable,
     Iterator,
     Mapping,
@@ -44,7 +43,7 @@ class Conversation:
         self._portal = portal
         self._requests: deque[Request[Any]] = deque()
         self._wanted: asyncio.Event
-        self._task: asyncio.Task[Any]
+        self._task: asyncio.Task[Any] | None = None
         # The function that is running, and the thread that runs it.
         self._serving: Request[Any] | None = None
         self._thread = 0
@@ -53,19 +52,19 @@ class Conversation:
 
     # In the thread ---------------------------------------------------------------------
 
-    def hold(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine, and return its result. One that is refused is closed."""
+    def hold(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in the loop, await what it returns, and return the result of that."""
         try:
-            request = self._portal.run(self._begin(coroutine))
+            request = self._portal.run(self._begin, partial(function, *args, **kwargs))
             while request is not None:
                 self._serve(request)
-                request = self._portal.run(self._step(request))
-            result: T = self._portal.run(self._result())
+                request = self._portal.run(self._step, request)
+            result: T = self._portal.run(self._result)
             return result
         except BaseException:
-            if not _close_if_new(coroutine):
+            if self._task is not None:
                 with contextlib.suppress(ClientClosedError):
-                    self._portal.run(self._abandon())
+                    self._portal.run(self._abandon)
             raise
 
     def _serve(self, request: Request[Any]) -> None:
@@ -79,34 +78,28 @@ class Conversation:
         """Return the function that is running if the current thread runs it."""
         return self._serving if self._thread == threading.get_ident() else None
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine in the task that waits for the function which is running."""
+    def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `Portal.run`, in the task that waits for the function which is running."""
         serving = self._own_serving()
         if serving is None:
             # It is refused in any other task.
-            return self._portal.run(coroutine)
-        try:
-            result: T = self._portal.run(serving.delegate(coroutine))
-        finally:
-            _close_if_new(coroutine)
+            return self._portal.run(function, *args, **kwargs)
+        result: T = self._portal.run(serving.delegate, partial(function, *args, **kwargs))
         return result
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in the task that waits for the function which is running."""
-        return self.run(_called(function, *args, **kwargs))
+        return self.run(_called, partial(function, *args, **kwargs))
 
     def iterate(self, iterable: AsyncIterable[T]) -> Iteration[T]:
         """Return an iterator; functions are run in the thread that waits for its next item."""
         turn = threading.Lock()
 
-        def read(coroutine: Coroutine[Any, Any, T]) -> T:
-            try:
-                if self._own_serving() is not None:
-                    raise RuntimeError("a function that an iterator waits for cannot read it")
-                with turn:
-                    return self.hold(coroutine)
-            finally:
-                _close_if_new(coroutine)
+        def read(work: Callable[[], Awaitable[T]]) -> T:
+            if self._own_serving() is not None:
+                raise RuntimeError("a function that an iterator waits for cannot read it")
+            with turn:
+                return self.hold(work)
 
         return Iteration(self._portal, iterable, read)
 
@@ -168,9 +161,9 @@ class Conversation:
         self._requests.append(request)
         self._wanted.set()
 
-    async def _begin(self, coroutine: Coroutine[Any, Any, Any]) -> Request[Any] | None:
+    async def _begin(self, work: Callable[[], Awaitable[Any]]) -> Request[Any] | None:
         self._wanted = asyncio.Event()
-        self._task = asyncio.create_task(coroutine)
+        self._task = asyncio.create_task(_awaited(work))
         self._task.add_done_callback(lambda _: self._wanted.set())
         return await self._next()
 
@@ -180,22 +173,27 @@ class Conversation:
 
     async def _next(self) -> Request[Any] | None:
         """Return the next function to call; None when the coroutine has ended."""
-        while not (self._requests or self._task.done()):
+        task = self._task
+        assert task is not None
+        while not (self._requests or task.done()):
             self._wanted.clear()
             await self._wanted.wait()
         return self._requests.popleft() if self._requests else None
 
     async def _result(self) -> Any:
+        assert self._task is not None
         result = self._task.result()
         self._raise_failure()
         return result
 
     async def _abandon(self) -> None:
         """Cancel the coroutine, and wait until it has ended."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()
+        task = self._task
+        assert task is not None
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
 
 
 # Their iterators do not run code of the user. Text is refused by the bulk operations.
@@ -234,13 +232,9 @@ class _Writer:
         return await self._conversation.ask(self._write, data)
 
 
-def _close_if_new(coroutine: Coroutine[Any, Any, Any]) -> bool:
-    """Close a coroutine that was refused: Python would warn that it was never awaited."""
-    new = inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
-    if new:
-        coroutine.close()
-    return new
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
 
 
-async def _called(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return function(*args, **kwargs)
+async def _called(function: Callable[[], T]) -> T:
+    return function()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 from etcd_channel import ClientClosedError, NonCopyable
 from etcd_client import Cache as AsyncCache
@@ -15,7 +15,6 @@ __all__ = [
     "Entered",
     "Handle",
     "Service",
-    "awaited",
     "inner_of",
     "is_newer",
     "refuse_cancel_on_loss",
@@ -23,7 +22,6 @@ __all__ = [
 
 HandleT = TypeVar("HandleT", bound="Handle")
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
 class Handle(NonCopyable):
@@ -87,11 +85,6 @@ class Entered(AbstractContextManager[T], Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self._portal.exit(self._inner, kind, error, trace)
-
-
-async def awaited(make: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await what `make` returns; it is called in the thread of the event loop too."""
-    return await make(*args, **kwargs)
 
 
 def inner_of(name: str, handle: object, kind: type[Handle]) -> Any:

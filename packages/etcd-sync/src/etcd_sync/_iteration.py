@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 class Runner(Protocol):
     """What an iteration needs of a `Portal`."""
 
-    def run(self, coroutine: Coroutine[Any, Any, R]) -> R: ...
+    def run(self, function: Callable[[], Awaitable[R]], /) -> R: ...
 
     def thread(self) -> LoopThread: ...
 
@@ -37,7 +37,7 @@ class Iteration(NonCopyable, Iterator[T]):
         self,
         portal: Runner,
         iterable: AsyncIterable[T],
-        read: Callable[[Coroutine[Any, Any, T]], T] | None = None,
+        read: Callable[[Callable[[], Awaitable[T]]], T] | None = None,
     ) -> None:
         self._portal = portal
         self._read = read or portal.run
@@ -59,7 +59,7 @@ class Iteration(NonCopyable, Iterator[T]):
             if self._closed:  # meanwhile, without a thread to close it in
                 raise StopIteration
         try:
-            return self._read(self._source.next())
+            return self._read(self._source.next)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -71,7 +71,7 @@ class Iteration(NonCopyable, Iterator[T]):
         self._closed = True
         thread, self._thread = self._thread, None
         if thread is not None and not thread.stopped:
-            self._portal.run(self._source.close())
+            self._portal.run(self._source.close)
 
     def __enter__(self) -> Iteration[T]:
         return self
@@ -87,7 +87,7 @@ class Iteration(NonCopyable, Iterator[T]):
     def __del__(self) -> None:
         thread = getattr(self, "_thread", None)
         if thread is not None and not thread.stopped:
-            thread.submit(Run(self._source.close()))
+            thread.submit(Run(self._source.close))
 
 
 class _Source(Generic[T]):

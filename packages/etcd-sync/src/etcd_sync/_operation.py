@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -50,13 +50,13 @@ class Operation(ABC, Generic[T]):
 
 
 class Run(Operation[T]):
-    """A coroutine, in a task of its own."""
+    """A function that returns something to be awaited, in a task of its own."""
 
-    __slots__ = ("_coroutine", "_task")
+    __slots__ = ("_function", "_task")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         super().__init__()
-        self._coroutine = coroutine
+        self._function = function
         self._task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, tasks: Tasks) -> None:
@@ -76,15 +76,9 @@ class Run(Operation[T]):
         elif not self.ended:
             self.end(asyncio.CancelledError())
 
-    def end(self, error: BaseException | None) -> None:
-        if self._task is None:
-            # Python would warn that it was never awaited.
-            self._coroutine.close()
-        super().end(error)
-
     async def _run(self, tasks: Tasks) -> None:
         try:
-            self.result = await self._coroutine
+            self.result = await self._function()
         except BaseException as error:  # it is raised in the waiting thread
             self.error = _without_this_frame(error)
         task = self._task

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
@@ -72,21 +72,17 @@ class Portal(NonCopyable):
 
     # Calls -----------------------------------------------------------------------------
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop, wait for it, and return its result or raise its exception.
+    def run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in the loop, await what it returns, and return the result of that.
 
-        It has the context variables of the caller; the caller does not see what it sets. A
-        coroutine that is refused is closed.
+        It has the context variables of the caller; the caller does not see what it sets. The
+        function is called in the loop too: Python would write a warning if the caller made the
+        coroutine and was interrupted before it is awaited.
         """
         thread = self._thread
-        try:
-            if thread is None or thread.stopped or _running_loop() is not None:
-                thread = self.thread()
-            operation = Run(coroutine)
-        except BaseException:
-            coroutine.close()
-            raise
-        return self._wait(thread, operation)
+        if thread is None or thread.stopped or _running_loop() is not None:
+            thread = self.thread()
+        return self._wait(thread, Run(partial(function, *args, **kwargs)))
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function in the thread of the loop, and return its result.
@@ -114,14 +110,20 @@ class Portal(NonCopyable):
         """
         block = Block(manager, self.thread())
         try:
-            value = self.run(block.enter())
-            with self._lock:
-                self._blocks.setdefault(id(manager), []).append(block)
+            return self.run(self._entered, block)
         except BaseException as error:
             if block.entered:
-                insist(block.thread, Run(block.leave(type(error), error, error.__traceback__)))
+                leave = partial(block.leave, type(error), error, error.__traceback__)
+                insist(block.thread, Run(leave))
                 self._forget(block)
             raise
+
+    async def _entered(self, block: Block[T]) -> T:
+        # The block is noted here in the loop, which no interrupt reaches: what is entered is known
+        # to `exit`, however many interrupts reach the thread that enters it.
+        value = await block.enter()
+        with self._lock:
+            self._blocks.setdefault(id(block.manager), []).append(block)
         return value
 
     def exit(
@@ -137,11 +139,12 @@ class Portal(NonCopyable):
         It is left to the end even if Ctrl-C is pressed meanwhile, which is raised after that.
         """
         block = self._innermost(manager)
+        leave = partial(block.leave, kind, error, trace)
         try:
-            return self._wait(block.thread, Run(block.leave(kind, error, trace)))
+            return self._wait(block.thread, Run(leave))
         except BaseException as failure:
             if not block.left:
-                insist(block.thread, Run(block.leave(kind, error, trace)))
+                insist(block.thread, Run(leave))
             if error is not None and isinstance(failure, (ClientClosedError, ClientForkedError)):
                 return None
             raise
@@ -150,11 +153,12 @@ class Portal(NonCopyable):
 
     def _innermost(self, manager: AbstractAsyncContextManager[Any]) -> Block[Any]:
         """Return the block that was entered last, by this thread if it has entered any."""
-        blocks = tuple(self._blocks.get(id(manager), ()))
+        blocks = list(self._blocks.get(id(manager), ()))
         if not blocks:
             raise RuntimeError(f"this was left more often than entered: {manager!r}")
         own = threading.get_ident()
-        return next((block for block in reversed(blocks) if block.owner == own), blocks[-1])
+        # Not with a generator: an interrupt that arrives while one is finalized is lost.
+        return ([block for block in blocks if block.owner == own] or blocks)[-1]
 
     def _forget(self, block: Block[Any]) -> None:
         key = id(block.manager)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from threading import local
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ __all__ = ["Request", "current_request", "in_waiting_task"]
 T = TypeVar("T")
 
 _Answer = tuple[Any, Exception | None]
-_Delegated = tuple[Coroutine[Any, Any, Any], "asyncio.Future[Any]"]
+_Delegated = tuple[Callable[[], Awaitable[Any]], "asyncio.Future[Any]"]
 
 _serving = local()
 
@@ -35,7 +35,7 @@ class Request(Generic[T]):
         self._args = args
         self.loop = asyncio.get_running_loop()
         self._answer: _Answer = (None, None)
-        # What the thread has sent to the task: a coroutine to await, or None with the answer.
+        # What the thread has sent to the task: what to call and await, or None with the answer.
         self._inbox: asyncio.Queue[_Delegated | None] = asyncio.Queue()
 
     # In the thread ---------------------------------------------------------------------
@@ -61,8 +61,8 @@ class Request(Generic[T]):
         """Tell the task that the function has returned."""
         self._inbox.put_nowait(None)
 
-    async def delegate(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Await a coroutine in the task that waits for the function, and return its result."""
+    async def delegate(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Have the task that waits for the function call and await `work`; return its result."""
         done = self.loop.create_future()
         self._inbox.put_nowait((work, done))
         return await done
@@ -76,7 +76,6 @@ class Request(Generic[T]):
             while not self._inbox.empty():
                 rest = self._inbox.get_nowait()
                 if rest is not None:
-                    rest[0].close()
                     rest[1].cancel()
         value, error = self._answer
         if error is not None:
@@ -87,17 +86,17 @@ class Request(Generic[T]):
         return value  # type: ignore[no-any-return]  # of the function
 
 
-async def in_waiting_task(request: Request[Any] | None, work: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine in the task that waits for a function, if it is of this loop."""
+async def in_waiting_task(request: Request[Any] | None, work: Callable[[], Awaitable[T]]) -> T:
+    """Call and await `work` in the task that waits for a function, if it is of this loop."""
     if request is None or request.loop is not asyncio.get_running_loop():
-        return await work
+        return await work()
     result: T = await request.delegate(work)
     return result
 
 
-async def _settle(work: Coroutine[Any, Any, Any], done: asyncio.Future[Any]) -> None:
+async def _settle(work: Callable[[], Awaitable[Any]], done: asyncio.Future[Any]) -> None:
     try:
-        value = await work
+        value = await work()
     except BaseException as error:
         if not done.done():
             done.set_exception(error)

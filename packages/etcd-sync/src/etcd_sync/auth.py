@@ -39,11 +39,11 @@ class AuthClient(Service):
         user, cannot make calls then. Raises `RootUserMissingError` if there is no user root,
         `RootRoleMissingError` if that user does not have the role root.
         """
-        return self._portal.run(self._inner.auth_enable(timeout=timeout))
+        return self._portal.run(self._inner.auth_enable, timeout=timeout)
 
     def auth_disable(self, *, timeout: float | None = None) -> ResponseHeader:
         """Disable authentication: every client may do everything. Users and roles are kept."""
-        return self._portal.run(self._inner.auth_disable(timeout=timeout))
+        return self._portal.run(self._inner.auth_disable, timeout=timeout)
 
     def auth_status(self, *, timeout: float | None = None) -> AuthStatus:
         """Return whether authentication is enabled, and its revision.
@@ -51,7 +51,7 @@ class AuthClient(Service):
         The call needs the role root if it is enabled. Raises `UnsupportedByServerError` on etcd
         3.4.
         """
-        return self._portal.run(self._inner.auth_status(timeout=timeout))
+        return self._portal.run(self._inner.auth_status, timeout=timeout)
 
     def user_add(
         self, user: str, password: str | None = None, *, timeout: float | None = None
@@ -62,15 +62,15 @@ class AuthClient(Service):
         common name of a client certificate; `user_change_password` does not change that. Raises
         `UserExistsError`.
         """
-        return self._portal.run(self._inner.user_add(user, password, timeout=timeout))
+        return self._portal.run(self._inner.user_add, user, password, timeout=timeout)
 
     def user_get(self, user: str, *, timeout: float | None = None) -> User:
         """Return a user with its roles. Raises `UserNotFoundError`."""
-        return self._portal.run(self._inner.user_get(user, timeout=timeout))
+        return self._portal.run(self._inner.user_get, user, timeout=timeout)
 
     def user_list(self, *, timeout: float | None = None) -> list[str]:
         """Return the names of all users, sorted."""
-        return self._portal.run(self._inner.user_list(timeout=timeout))
+        return self._portal.run(self._inner.user_list, timeout=timeout)
 
     def user_delete(self, user: str, *, timeout: float | None = None) -> ResponseHeader:
         """Delete a user; its tokens are invalid immediately.
@@ -78,7 +78,7 @@ class AuthClient(Service):
         Raises `UserNotFoundError`, and `InvalidAuthManagementError` for the user root while
         authentication is enabled.
         """
-        return self._portal.run(self._inner.user_delete(user, timeout=timeout))
+        return self._portal.run(self._inner.user_delete, user, timeout=timeout)
 
     def user_change_password(
         self, user: str, password: str, *, timeout: float | None = None
@@ -89,7 +89,7 @@ class AuthClient(Service):
         this client, the client uses the new password, also if the outcome of this call is unknown
         and the old one is refused. Raises `UserNotFoundError`.
         """
-        return self._portal.run(self._inner.user_change_password(user, password, timeout=timeout))
+        return self._portal.run(self._inner.user_change_password, user, password, timeout=timeout)
 
     def user_grant_role(
         self, user: str, role: str, *, timeout: float | None = None
@@ -98,7 +98,7 @@ class AuthClient(Service):
 
         The role root exists without `role_add`. Raises `UserNotFoundError`, `RoleNotFoundError`.
         """
-        return self._portal.run(self._inner.user_grant_role(user, role, timeout=timeout))
+        return self._portal.run(self._inner.user_grant_role, user, role, timeout=timeout)
 
     def user_revoke_role(
         self, user: str, role: str, *, timeout: float | None = None
@@ -108,11 +108,11 @@ class AuthClient(Service):
         Raises `UserNotFoundError`, `RoleNotGrantedError`, and `InvalidAuthManagementError` for the
         role root of the user root while authentication is enabled.
         """
-        return self._portal.run(self._inner.user_revoke_role(user, role, timeout=timeout))
+        return self._portal.run(self._inner.user_revoke_role, user, role, timeout=timeout)
 
     def role_add(self, role: str, *, timeout: float | None = None) -> ResponseHeader:
         """Add a role without permissions. Raises `RoleExistsError`."""
-        return self._portal.run(self._inner.role_add(role, timeout=timeout))
+        return self._portal.run(self._inner.role_add, role, timeout=timeout)
 
     def role_get(self, role: str, *, timeout: float | None = None) -> Role:
         """Return a role with its permissions.
@@ -120,11 +120,11 @@ class AuthClient(Service):
         Raises `RoleNotFoundError`, also for the role root, which has all permissions, unless it was
         added by `role_add`.
         """
-        return self._portal.run(self._inner.role_get(role, timeout=timeout))
+        return self._portal.run(self._inner.role_get, role, timeout=timeout)
 
     def role_list(self, *, timeout: float | None = None) -> list[str]:
         """Return the names of all roles, sorted."""
-        return self._portal.run(self._inner.role_list(timeout=timeout))
+        return self._portal.run(self._inner.role_list, timeout=timeout)
 
     def role_delete(self, role: str, *, timeout: float | None = None) -> ResponseHeader:
         """Delete a role, and revoke it from all users.
@@ -132,7 +132,7 @@ class AuthClient(Service):
         Raises `RoleNotFoundError`, and `InvalidAuthManagementError` for the role root while
         authentication is enabled.
         """
-        return self._portal.run(self._inner.role_delete(role, timeout=timeout))
+        return self._portal.run(self._inner.role_delete, role, timeout=timeout)
 
     def role_grant_permission(
         self,
@@ -152,9 +152,13 @@ class AuthClient(Service):
         key or range. Raises `RoleNotFoundError`.
         """
         return self._portal.run(
-            self._inner.role_grant_permission(
-                role, kind, key, range_end, prefix=prefix, timeout=timeout
-            )
+            self._inner.role_grant_permission,
+            role,
+            kind,
+            key,
+            range_end,
+            prefix=prefix,
+            timeout=timeout,
         )
 
     def role_revoke_permission(
@@ -172,5 +176,5 @@ class AuthClient(Service):
         part of a range cannot be revoked. Raises `RoleNotFoundError`, `PermissionNotGrantedError`.
         """
         return self._portal.run(
-            self._inner.role_revoke_permission(role, key, range_end, prefix=prefix, timeout=timeout)
+            self._inner.role_revoke_permission, role, key, range_end, prefix=prefix, timeout=timeout
         )

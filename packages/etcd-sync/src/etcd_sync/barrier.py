@@ -45,18 +45,18 @@ class Barrier(Handle):
         `timeout` is the number of seconds that the call may take. After an interruption, or an
         error that is not `definite`, it may have been closed.
         """
-        return self._portal.run(self._inner.hold(lease, timeout=timeout))
+        return self._portal.run(self._inner.hold, lease, timeout=timeout)
 
     def release(self, *, timeout: float | None = None) -> bool:
         """Open the barrier; return False if it was open.
 
         `timeout` is the number of seconds that the call may take.
         """
-        return self._portal.run(self._inner.release(timeout=timeout))
+        return self._portal.run(self._inner.release, timeout=timeout)
 
     def is_held(self, *, timeout: float | None = None) -> bool:
         """Ask etcd whether the barrier is closed."""
-        return self._portal.run(self._inner.is_held(timeout=timeout))
+        return self._portal.run(self._inner.is_held, timeout=timeout)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait until the barrier is open; return False if that took longer than `timeout` seconds.
@@ -64,7 +64,7 @@ class Barrier(Handle):
         None sets no limit, 0 does not wait. It survives breaks of the connection and leaves no
         watch behind, also when it is interrupted.
         """
-        return self._portal.run(self._inner.wait(timeout=timeout))
+        return self._portal.run(self._inner.wait, timeout=timeout)
 
 
 class DoubleBarrier(Handle):
@@ -121,7 +121,7 @@ class DoubleBarrier(Handle):
         interrupted, this session is not here any more. Raises `LockLostError` if the session is
         lost.
         """
-        return self._portal.run(self._inner.enter(timeout=timeout))
+        return self._portal.run(self._inner.enter, timeout=timeout)
 
     def leave(self, *, timeout: float | None = None) -> bool:
         """Wait until all of the round have left; return False after `timeout` seconds.
@@ -129,7 +129,7 @@ class DoubleBarrier(Handle):
         None sets no limit, 0 does not wait. This session leaves in any case, also if it is
         interrupted. Raises `ValueError` if it has not entered.
         """
-        return self._portal.run(self._inner.leave(timeout=timeout))
+        return self._portal.run(self._inner.leave, timeout=timeout)
 
     def __enter__(self) -> DoubleBarrier:
         _ = self._portal.enter(self._inner)

@@ -78,16 +78,15 @@ class Bulk(Service):
         """
         conversation = Conversation(self._portal)
         return conversation.hold(
-            self._inner.put_many(
-                conversation.source("pairs", pairs),
-                lease,
-                in_flight=in_flight,
-                max_txn_ops=max_txn_ops,
-                max_request_bytes=max_request_bytes,
-                progress=conversation.posted(progress),
-                result=result,
-                timeout=timeout,
-            )
+            self._inner.put_many,
+            conversation.source("pairs", pairs),
+            lease,
+            in_flight=in_flight,
+            max_txn_ops=max_txn_ops,
+            max_request_bytes=max_request_bytes,
+            progress=conversation.posted(progress),
+            result=result,
+            timeout=timeout,
         )
 
     def delete_many(
@@ -109,15 +108,14 @@ class Bulk(Service):
         """
         conversation = Conversation(self._portal)
         return conversation.hold(
-            self._inner.delete_many(
-                conversation.source("keys", keys),
-                in_flight=in_flight,
-                max_txn_ops=max_txn_ops,
-                max_request_bytes=max_request_bytes,
-                progress=conversation.posted(progress),
-                result=result,
-                timeout=timeout,
-            )
+            self._inner.delete_many,
+            conversation.source("keys", keys),
+            in_flight=in_flight,
+            max_txn_ops=max_txn_ops,
+            max_request_bytes=max_request_bytes,
+            progress=conversation.posted(progress),
+            result=result,
+            timeout=timeout,
         )
 
     def get_many(
@@ -144,17 +142,16 @@ class Bulk(Service):
         """
         conversation = Conversation(self._portal)
         return conversation.hold(
-            self._inner.get_many(
-                conversation.source("keys", keys),
-                serializable,
-                revision=revision,
-                keys_only=keys_only,
-                in_flight=in_flight,
-                max_txn_ops=max_txn_ops,
-                max_request_bytes=max_request_bytes,
-                progress=conversation.posted(progress),
-                timeout=timeout,
-            )
+            self._inner.get_many,
+            conversation.source("keys", keys),
+            serializable,
+            revision=revision,
+            keys_only=keys_only,
+            in_flight=in_flight,
+            max_txn_ops=max_txn_ops,
+            max_request_bytes=max_request_bytes,
+            progress=conversation.posted(progress),
+            timeout=timeout,
         )
 
     def scan_many(

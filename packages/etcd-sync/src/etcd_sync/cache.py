@@ -38,7 +38,7 @@ class CacheReader(Handle, Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         try:
-            return self._portal.run(self._inner.__anext__())
+            return self._portal.run(self._inner.__anext__)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -167,7 +167,7 @@ class Cache(Handle, Generic[V]):
         progress if the content may be older; all calls at one time share that request.
         """
         return self._portal.run(
-            self._inner.catch_up(at_least=at_least, linearizable=linearizable, timeout=timeout)
+            self._inner.catch_up, at_least=at_least, linearizable=linearizable, timeout=timeout
         )
 
     def wait_for(
@@ -190,8 +190,9 @@ class Cache(Handle, Generic[V]):
             result = predicate(self)
             if result:
                 return result
-            changed = self._inner.wait_for(partial(is_newer, seen), timeout=deadline.timeout())
-            self._portal.run(changed)
+            self._portal.run(
+                self._inner.wait_for, partial(is_newer, seen), timeout=deadline.timeout()
+            )
 
     @overload
     def changes(

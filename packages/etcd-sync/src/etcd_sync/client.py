@@ -159,7 +159,7 @@ class Client(KeyspaceClient, ClusterClient, MaintenanceClient, AuthClient):
         """
         if self._owner:
             self._portal.reopen()
-        self._portal.run(self._inner.connect())
+        self._portal.run(self._inner.connect)
 
     def close(self) -> None:
         """Close the client and everything that it opened.

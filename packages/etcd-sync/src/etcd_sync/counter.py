@@ -40,11 +40,11 @@ class Counter(Handle):
 
     def get(self, *, timeout: float | None = None) -> int:
         """Read the number."""
-        return self._portal.run(self._inner.get(timeout=timeout))
+        return self._portal.run(self._inner.get, timeout=timeout)
 
     def set(self, value: int, *, timeout: float | None = None) -> None:
         """Set the number, whatever it was."""
-        self._portal.run(self._inner.set(value, timeout=timeout))
+        self._portal.run(self._inner.set, value, timeout=timeout)
 
     def add(self, amount: int = 1, *, timeout: float | None = None) -> int:
         """Add `amount`, which may be negative, and return the sum.
@@ -53,14 +53,14 @@ class Counter(Handle):
         timeout. Raises `CounterTimeoutError` if others changed the number before each attempt
         within that time; nothing was added then.
         """
-        return self._portal.run(self._inner.add(amount, timeout=timeout))
+        return self._portal.run(self._inner.add, amount, timeout=timeout)
 
     def compare_and_set(self, expected: int, value: int, *, timeout: float | None = None) -> bool:
         """Set the number to `value` if it is `expected`; return whether it was.
 
         It takes one round trip. `timeout` is the number of seconds that it may take.
         """
-        return self._portal.run(self._inner.compare_and_set(expected, value, timeout=timeout))
+        return self._portal.run(self._inner.compare_and_set, expected, value, timeout=timeout)
 
 
 class CountDownLatch(Handle):
@@ -100,11 +100,11 @@ class CountDownLatch(Handle):
         is the number of seconds that the call may take. After an interruption, or an error that is
         not `definite`, the part may have been counted.
         """
-        self._portal.run(self._inner.count_down(part, timeout=timeout))
+        self._portal.run(self._inner.count_down, part, timeout=timeout)
 
     def remaining(self, *, timeout: float | None = None) -> int:
         """Ask etcd how many parts are left; 0 if the latch is open."""
-        return self._portal.run(self._inner.remaining(timeout=timeout))
+        return self._portal.run(self._inner.remaining, timeout=timeout)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait until the latch is open; return False if that took longer than `timeout` seconds.
@@ -112,8 +112,8 @@ class CountDownLatch(Handle):
         None sets no limit, 0 does not wait. It survives breaks of the connection and leaves no
         watch behind, also when it is interrupted.
         """
-        return self._portal.run(self._inner.wait(timeout=timeout))
+        return self._portal.run(self._inner.wait, timeout=timeout)
 
     def reset(self, *, timeout: float | None = None) -> None:
         """Delete all keys of the latch: it begins again, and may have another count."""
-        self._portal.run(self._inner.reset(timeout=timeout))
+        self._portal.run(self._inner.reset, timeout=timeout)

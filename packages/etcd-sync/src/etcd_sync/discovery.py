@@ -158,7 +158,7 @@ class Discovery(Handle):
         None sets no limit, 0 does not wait. It returns False when the block ends. Raises
         `ValueError` outside of the block, and `ClientClosedError` when the client is closed.
         """
-        return self._portal.run(self._inner.wait(count, timeout=timeout))
+        return self._portal.run(self._inner.wait, count, timeout=timeout)
 
     def changes(self) -> Iteration[tuple[Endpoint, ...]]:
         """Iterate over the list: as it is now, then after each change.

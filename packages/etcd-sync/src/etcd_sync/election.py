@@ -77,7 +77,7 @@ class Election(Handle):
         candidacy is withdrawn. A leader that campaigns again proclaims `value`. Raises
         `LockLostError` if the session ends, or the key is deleted, while it waits.
         """
-        return self._portal.run(self._inner.campaign(value, timeout=timeout))
+        return self._portal.run(self._inner.campaign, value, timeout=timeout)
 
     def lead(
         self, value: bytes, *, timeout: float | None = None, cancel_on_loss: Literal[False] = False
@@ -104,7 +104,7 @@ class Election(Handle):
         interruption is raised once the outcome is known, so that this proclamation cannot overwrite
         a later one.
         """
-        self._portal.run(self._inner.proclaim(value))
+        self._portal.run(self._inner.proclaim, value)
 
     def resign(self) -> bool:
         """Stop leading; return whether this session still led. False if it was not elected.
@@ -112,11 +112,11 @@ class Election(Handle):
         An interruption is raised after the candidacy was withdrawn. After a `ClientError` it may be
         called again.
         """
-        return self._portal.run(self._inner.resign())
+        return self._portal.run(self._inner.resign)
 
     def leader(self) -> KeyValue | None:
         """Return the leader's key with the last proclaimed value; None if there is no leader."""
-        return self._portal.run(self._inner.leader())
+        return self._portal.run(self._inner.leader)
 
     def observe(self) -> Iteration[KeyValue]:
         """Iterate over the leader's key: as it is now, then at each proclamation and new leader.

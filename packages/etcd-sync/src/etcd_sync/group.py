@@ -62,14 +62,14 @@ class Membership(Handle):
         Raises `PreconditionFailedError` if another session has a member of the name, and
         `LockLostError` if the session is lost. If it raises or is interrupted, there is no member.
         """
-        self._portal.run(self._inner.join())
+        self._portal.run(self._inner.join)
 
     def update(self, data: bytes) -> bool:
         """Replace the data; return False if it is no longer a member, and nothing changes then.
 
         After an interruption the data may have been replaced. Raises `ValueError` before `join`.
         """
-        return self._portal.run(self._inner.update(data))
+        return self._portal.run(self._inner.update, data)
 
     def leave(self) -> bool:
         """Leave the group; return whether it was still a member.
@@ -77,7 +77,7 @@ class Membership(Handle):
         An interruption is raised after it has left. After a `ClientError` the member is removed in
         the background, or ends with the session.
         """
-        return self._portal.run(self._inner.leave())
+        return self._portal.run(self._inner.leave)
 
     def __enter__(self) -> Membership:
         _ = self._portal.enter(self._inner)
@@ -127,7 +127,7 @@ class Group(Handle):
 
     def members(self, *, timeout: float | None = None) -> dict[bytes, bytes]:
         """Ask etcd for the members: the data of each by its name."""
-        return self._portal.run(self._inner.members(timeout=timeout))
+        return self._portal.run(self._inner.members, timeout=timeout)
 
     def changes(self) -> Iteration[Mapping[bytes, bytes]]:
         """Iterate over the members: as they are now, then after each change.
@@ -142,4 +142,4 @@ class Group(Handle):
 
         None sets no limit, 0 does not wait.
         """
-        return self._portal.run(self._inner.wait(size, timeout=timeout))
+        return self._portal.run(self._inner.wait, size, timeout=timeout)

@@ -69,7 +69,7 @@ class KeyspaceClient(
 
     def connect(self) -> None:
         """Find a member that answers, and fetch the token."""
-        self._portal.run(self._inner.connect())
+        self._portal.run(self._inner.connect)
 
     def close(self) -> None:
         """Close nothing: the connections belong to the `Client` that made them.
@@ -77,4 +77,4 @@ class KeyspaceClient(
         Watches and keep-alives of this client continue until they are ended, or until that client
         is closed.
         """
-        self._portal.run(self._inner.close())
+        self._portal.run(self._inner.close)

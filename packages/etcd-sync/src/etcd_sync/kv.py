@@ -95,17 +95,16 @@ class KVClient(Bulk, Scans, STM):
         does not exist yet.
         """
         return self._portal.run(
-            self._inner.get(
-                key,
-                serializable,
-                revision=revision,
-                keys_only=keys_only,
-                min_mod_revision=min_mod_revision,
-                max_mod_revision=max_mod_revision,
-                min_create_revision=min_create_revision,
-                max_create_revision=max_create_revision,
-                timeout=timeout,
-            )
+            self._inner.get,
+            key,
+            serializable,
+            revision=revision,
+            keys_only=keys_only,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+            timeout=timeout,
         )
 
     def get_prefix(
@@ -138,21 +137,20 @@ class KVClient(Bulk, Scans, STM):
         for memory.
         """
         return self._portal.run(
-            self._inner.get_prefix(
-                key_prefix,
-                sort_order,
-                sort_target,
-                keys_only,
-                limit=limit,
-                revision=revision,
-                count_only=count_only,
-                serializable=serializable,
-                min_mod_revision=min_mod_revision,
-                max_mod_revision=max_mod_revision,
-                min_create_revision=min_create_revision,
-                max_create_revision=max_create_revision,
-                timeout=timeout,
-            )
+            self._inner.get_prefix,
+            key_prefix,
+            sort_order,
+            sort_target,
+            keys_only,
+            limit=limit,
+            revision=revision,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+            timeout=timeout,
         )
 
     def get_range(
@@ -180,22 +178,21 @@ class KVClient(Bulk, Scans, STM):
         in `get_prefix`.
         """
         return self._portal.run(
-            self._inner.get_range(
-                range_start,
-                range_end,
-                sort_order,
-                sort_target,
-                limit=limit,
-                revision=revision,
-                keys_only=keys_only,
-                count_only=count_only,
-                serializable=serializable,
-                min_mod_revision=min_mod_revision,
-                max_mod_revision=max_mod_revision,
-                min_create_revision=min_create_revision,
-                max_create_revision=max_create_revision,
-                timeout=timeout,
-            )
+            self._inner.get_range,
+            range_start,
+            range_end,
+            sort_order,
+            sort_target,
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+            timeout=timeout,
         )
 
     def get_all(
@@ -216,20 +213,19 @@ class KVClient(Bulk, Scans, STM):
     ) -> GetRange:
         """Return all keys of the store; the arguments are as in `get_prefix`."""
         return self._portal.run(
-            self._inner.get_all(
-                sort_order,
-                sort_target,
-                keys_only,
-                limit=limit,
-                revision=revision,
-                count_only=count_only,
-                serializable=serializable,
-                min_mod_revision=min_mod_revision,
-                max_mod_revision=max_mod_revision,
-                min_create_revision=min_create_revision,
-                max_create_revision=max_create_revision,
-                timeout=timeout,
-            )
+            self._inner.get_all,
+            sort_order,
+            sort_target,
+            keys_only,
+            limit=limit,
+            revision=revision,
+            count_only=count_only,
+            serializable=serializable,
+            min_mod_revision=min_mod_revision,
+            max_mod_revision=max_mod_revision,
+            min_create_revision=min_create_revision,
+            max_create_revision=max_create_revision,
+            timeout=timeout,
         )
 
     def put(
@@ -255,15 +251,14 @@ class KVClient(Bulk, Scans, STM):
         `NoSpaceError` at the server's limits. After a `NoSpaceError` the put may have been applied.
         """
         return self._portal.run(
-            self._inner.put(
-                key,
-                value,
-                lease,
-                prev_kv,
-                ignore_value=ignore_value,
-                ignore_lease=ignore_lease,
-                timeout=timeout,
-            )
+            self._inner.put,
+            key,
+            value,
+            lease,
+            prev_kv,
+            ignore_value=ignore_value,
+            ignore_lease=ignore_lease,
+            timeout=timeout,
         )
 
     def delete(
@@ -273,7 +268,7 @@ class KVClient(Bulk, Scans, STM):
 
         `prev_kv` returns the deleted key with its value.
         """
-        return self._portal.run(self._inner.delete(key, prev_kv, timeout=timeout))
+        return self._portal.run(self._inner.delete, key, prev_kv, timeout=timeout)
 
     def delete_prefix(
         self, key_prefix: bytes, prev_kv: bool = False, *, timeout: float | None = None
@@ -282,7 +277,7 @@ class KVClient(Bulk, Scans, STM):
 
         `prev_kv` returns the deleted keys with their values.
         """
-        return self._portal.run(self._inner.delete_prefix(key_prefix, prev_kv, timeout=timeout))
+        return self._portal.run(self._inner.delete_prefix, key_prefix, prev_kv, timeout=timeout)
 
     def delete_range(
         self,
@@ -299,7 +294,7 @@ class KVClient(Bulk, Scans, STM):
         deleted keys with their values.
         """
         return self._portal.run(
-            self._inner.delete_range(range_start, range_end, prev_kv, timeout=timeout)
+            self._inner.delete_range, range_start, range_end, prev_kv, timeout=timeout
         )
 
     def replace(
@@ -318,7 +313,7 @@ class KVClient(Bulk, Scans, STM):
         transactions. `lease` is as in `put`.
         """
         return self._portal.run(
-            self._inner.replace(key, initial_value, new_value, lease, timeout=timeout)
+            self._inner.replace, key, initial_value, new_value, lease, timeout=timeout
         )
 
     def transaction(
@@ -343,7 +338,7 @@ class KVClient(Bulk, Scans, STM):
         A transaction that only reads can crash a server older than etcd 3.5.5 when it is
         interrupted or times out (etcd issue 14110); `get`, `get_prefix` and `get_range` cannot.
         """
-        return self._portal.run(self._inner.transaction(compare, success, failure, timeout=timeout))
+        return self._portal.run(self._inner.transaction, compare, success, failure, timeout=timeout)
 
     def compact(
         self, revision: int, physical: bool = False, *, timeout: float | None = None
@@ -356,4 +351,4 @@ class KVClient(Bulk, Scans, STM):
         Raises `RevisionCompactedError` if `revision` was compacted before, and
         `FutureRevisionError` if it does not exist yet.
         """
-        return self._portal.run(self._inner.compact(revision, physical, timeout=timeout))
+        return self._portal.run(self._inner.compact, revision, physical, timeout=timeout)

@@ -11,7 +11,7 @@ from typing import Literal
 import etcd_client
 from etcd_client import Lease as AsyncLease
 from etcd_client import LeaseExpiredError, LeaseInfo, LeaseLike, LeaseRefresh
-from etcd_sync._handle import Handle, Service, awaited, inner_of, refuse_cancel_on_loss
+from etcd_sync._handle import Handle, Service, inner_of, refuse_cancel_on_loss
 from etcd_sync.loss import LeaseLoss
 
 __all__ = ["Lease", "LeaseClient"]
@@ -77,35 +77,35 @@ class Lease(Handle):
         was granted the id again, the lease with the id is another one: nothing is revoked, and
         `LeaseExpiredError` is raised.
         """
-        self._portal.run(self._inner.revoke(timeout=timeout))
+        self._portal.run(self._inner.revoke, timeout=timeout)
 
     def refresh(self, *, timeout: float | None = None) -> LeaseRefresh:
         """Renew the lease once: its time to live starts again.
 
         Raises `LeaseExpiredError` if it is lost; if that is already known, without a call.
         """
-        return self._portal.run(self._inner.refresh(timeout=timeout))
+        return self._portal.run(self._inner.refresh, timeout=timeout)
 
     def remaining_ttl(self, *, timeout: float | None = None) -> int:
         """Ask the server for the remaining seconds, rounded down.
 
         Raises `LeaseExpiredError` if the lease is lost. `remaining` needs no call.
         """
-        return self._portal.run(self._inner.remaining_ttl(timeout=timeout))
+        return self._portal.run(self._inner.remaining_ttl, timeout=timeout)
 
     def granted_ttl(self, *, timeout: float | None = None) -> int:
         """Ask the server for the seconds that the lease was granted for.
 
         Raises `LeaseExpiredError` if the lease is lost.
         """
-        return self._portal.run(self._inner.granted_ttl(timeout=timeout))
+        return self._portal.run(self._inner.granted_ttl, timeout=timeout)
 
     def keys(self, *, timeout: float | None = None) -> list[bytes]:
         """Ask the server for the keys attached to the lease.
 
         Raises `LeaseExpiredError` if the lease is lost.
         """
-        return self._portal.run(self._inner.keys(timeout=timeout))
+        return self._portal.run(self._inner.keys, timeout=timeout)
 
     def keep_alive(self, *, timeout: float | None = None) -> None:
         """Renew the lease until it is revoked or lost, or `stop_keep_alive` is called.
@@ -122,7 +122,7 @@ class Lease(Handle):
         when it renews the lease itself, and gets more time. The leases of a client share streams.
         Dropping the `Lease` object does not stop the keep-alives.
         """
-        self._portal.run(self._inner.keep_alive(timeout=timeout))
+        self._portal.run(self._inner.keep_alive, timeout=timeout)
 
     def stop_keep_alive(self) -> None:
         """Stop renewing the lease; it ends when its time to live is over. Sends nothing."""
@@ -158,7 +158,7 @@ class Lease(Handle):
 
         For packages that are built on leases.
         """
-        return self._portal.run(self._inner.until_lost())
+        return self._portal.run(self._inner.until_lost)
 
     @property
     def is_revoked(self) -> bool:
@@ -244,14 +244,12 @@ class LeaseClient(Service):
         return Lease._of(
             self._portal,
             self._portal.run(
-                awaited(
-                    self._inner.lease,
-                    ttl,
-                    lease_id,
-                    keep_alive=keep_alive,
-                    cancel_on_loss=False,
-                    timeout=timeout,
-                )
+                self._inner.lease,
+                ttl,
+                lease_id,
+                keep_alive=keep_alive,
+                cancel_on_loss=False,
+                timeout=timeout,
             ),
         )
 
@@ -265,14 +263,14 @@ class LeaseClient(Service):
         Raises `LeaseNotFoundError` for a lease that does not exist, but not if an earlier attempt
         of the same call was not answered, because that attempt may have revoked it.
         """
-        self._portal.run(self._inner.revoke_lease(lease_id, timeout=timeout))
+        self._portal.run(self._inner.revoke_lease, lease_id, timeout=timeout)
 
     def refresh_lease(self, lease_id: LeaseLike, *, timeout: float | None = None) -> LeaseRefresh:
         """Renew a lease once: its time to live starts again.
 
         Raises `LeaseNotFoundError` for a lease that does not exist.
         """
-        return self._portal.run(self._inner.refresh_lease(lease_id, timeout=timeout))
+        return self._portal.run(self._inner.refresh_lease, lease_id, timeout=timeout)
 
     def get_lease_info(
         self, lease_id: LeaseLike, *, keys: bool = True, timeout: float | None = None
@@ -281,11 +279,11 @@ class LeaseClient(Service):
 
         Raises `LeaseNotFoundError` for a lease that does not exist.
         """
-        return self._portal.run(self._inner.get_lease_info(lease_id, keys=keys, timeout=timeout))
+        return self._portal.run(self._inner.get_lease_info, lease_id, keys=keys, timeout=timeout)
 
     def leases(self, *, timeout: float | None = None) -> list[int]:
         """List the ids of all leases of the cluster, in ascending order.
 
         The member answers from its own data without asking a majority, so the list may be stale.
         """
-        return self._portal.run(self._inner.leases(timeout=timeout))
+        return self._portal.run(self._inner.leases, timeout=timeout)

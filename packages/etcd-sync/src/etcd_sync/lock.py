@@ -123,18 +123,18 @@ class Lock(Handle):
         whoever tries while the lock is free acquires it. If it returns False, raises a
         `ClientError` or is interrupted, no key and no lease is left.
         """
-        return self._portal.run(self._inner.acquire(timeout))
+        return self._portal.run(self._inner.acquire, timeout)
 
     def is_acquired(self) -> bool:
         """Ask etcd whether this lock is held; False without a call if its lease is known lost."""
-        return self._portal.run(self._inner.is_acquired())
+        return self._portal.run(self._inner.is_acquired)
 
     def refresh(self) -> LeaseRefresh:
         """Renew the lock: its `ttl` starts again.
 
         Raises `LeaseExpiredError` if its lease is lost, `ValueError` if it is not acquired.
         """
-        return self._portal.run(self._inner.refresh())
+        return self._portal.run(self._inner.refresh)
 
     @property
     def lost(self) -> LockLoss:
@@ -162,7 +162,7 @@ class Lock(Handle):
         the lock was released and its lease was revoked. After a `ClientError` the lock counts as
         released here; in etcd it ends with its lease at the latest.
         """
-        return self._portal.run(self._inner.release())
+        return self._portal.run(self._inner.release)
 
     def __enter__(self) -> Lock:
         _ = self._portal.enter(self._inner)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import etcd_client
 from etcd_client import KeyValue, LeaderKey, LeaseLike, ResponseHeader
-from etcd_sync._handle import Service, awaited, refuse_cancel_on_loss
+from etcd_sync._handle import Service, refuse_cancel_on_loss
 from etcd_sync._iteration import Iteration
 from etcd_sync.lock import Lock
 from etcd_sync.session import Session
@@ -62,9 +62,7 @@ class LockClient(Service):
         refuse_cancel_on_loss(cancel_on_loss)
         return Session._of(
             self._portal,
-            self._portal.run(
-                awaited(self._inner.session, ttl, lease_id=lease_id, cancel_on_loss=False)
-            ),
+            self._portal.run(self._inner.session, ttl, lease_id=lease_id, cancel_on_loss=False),
         )
 
     def election_leader(self, name: bytes) -> KeyValue | None:
@@ -72,7 +70,7 @@ class LockClient(Service):
 
         None if there is no leader. It needs no session.
         """
-        return self._portal.run(self._inner.election_leader(name))
+        return self._portal.run(self._inner.election_leader, name)
 
     def observe_election(self, name: bytes) -> Iteration[KeyValue]:
         """Iterate over the leader's key of an `Election`: as it is now, then at each change.
@@ -105,11 +103,11 @@ class ServerLockClient(Service):
         self, name: bytes, lease: LeaseLike | None = None, *, timeout: float | None = None
     ) -> bytes:
         """Wait for the lock `name`, and return its key, which `server_unlock` takes."""
-        return self._portal.run(self._inner.server_lock(name, lease, timeout=timeout))
+        return self._portal.run(self._inner.server_lock, name, lease, timeout=timeout)
 
     def server_unlock(self, key: bytes, *, timeout: float | None = None) -> ResponseHeader:
         """Release a lock by the key that `server_lock` returned."""
-        return self._portal.run(self._inner.server_unlock(key, timeout=timeout))
+        return self._portal.run(self._inner.server_unlock, key, timeout=timeout)
 
     def server_campaign(
         self,
@@ -120,17 +118,17 @@ class ServerLockClient(Service):
         timeout: float | None = None,
     ) -> LeaderKey:
         """Wait until an election is won with `value`, and return the leadership."""
-        return self._portal.run(self._inner.server_campaign(name, value, lease, timeout=timeout))
+        return self._portal.run(self._inner.server_campaign, name, value, lease, timeout=timeout)
 
     def server_proclaim(
         self, leader: LeaderKey, value: bytes, *, timeout: float | None = None
     ) -> ResponseHeader:
         """Replace the leader's value; raises a `ClientError` if the leadership has ended."""
-        return self._portal.run(self._inner.server_proclaim(leader, value, timeout=timeout))
+        return self._portal.run(self._inner.server_proclaim, leader, value, timeout=timeout)
 
     def server_leader(self, name: bytes, *, timeout: float | None = None) -> KeyValue:
         """Return the leader's key with its value; raises a `ClientError` if there is no leader."""
-        return self._portal.run(self._inner.server_leader(name, timeout=timeout))
+        return self._portal.run(self._inner.server_leader, name, timeout=timeout)
 
     def server_observe(self, name: bytes, *, timeout: float | None = None) -> Iteration[KeyValue]:
         """Iterate over the leader's key: as it is now, then at each change.
@@ -143,4 +141,4 @@ class ServerLockClient(Service):
 
     def server_resign(self, leader: LeaderKey, *, timeout: float | None = None) -> ResponseHeader:
         """Stop leading; does nothing if the leadership has ended."""
-        return self._portal.run(self._inner.server_resign(leader, timeout=timeout))
+        return self._portal.run(self._inner.server_resign, leader, timeout=timeout)

@@ -26,7 +26,7 @@ class LeaseLoss(Handle):
 
         None sets no limit; 0 checks without waiting. Any number of threads may wait.
         """
-        return self._portal.run(_within(self._inner, timeout))
+        return self._portal.run(_within, self._inner, timeout)
 
 
 class LockLoss(Handle):
@@ -41,7 +41,7 @@ class LockLoss(Handle):
         miss that it was deleted: to check without waiting, call `is_acquired` of the lock. Any
         number of threads may wait.
         """
-        return self._portal.run(_within(self._inner, timeout))
+        return self._portal.run(_within, self._inner, timeout)
 
 
 async def _within(lost: Awaitable[ErrorT], timeout: float | None) -> ErrorT | None:

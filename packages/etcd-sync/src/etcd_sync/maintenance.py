@@ -23,7 +23,7 @@ from etcd_client import (
     Snapshot,
 )
 from etcd_sync._conversation import Conversation
-from etcd_sync._handle import Service, awaited
+from etcd_sync._handle import Service
 from etcd_sync._portal import Portal
 from etcd_sync.members import Member
 
@@ -155,7 +155,7 @@ class MaintenanceClient(Service):
     def status(self, *, timeout: float | None = None, endpoint: str | None = None) -> Status:
         """Return the status of a member; learners and members without a leader answer too."""
         return Status._of(
-            self._portal, self._portal.run(self._inner.status(timeout=timeout, endpoint=endpoint))
+            self._portal, self._portal.run(self._inner.status, timeout=timeout, endpoint=endpoint)
         )
 
     def status_cluster(self, *, timeout: float | None = None) -> list[MemberStatus]:
@@ -166,7 +166,7 @@ class MaintenanceClient(Service):
         """
         return [
             MemberStatus._of(self._portal, each)
-            for each in self._portal.run(self._inner.status_cluster(timeout=timeout))
+            for each in self._portal.run(self._inner.status_cluster, timeout=timeout)
         ]
 
     def hash(self, *, timeout: float | None = None, endpoint: str | None = None) -> int:
@@ -174,7 +174,7 @@ class MaintenanceClient(Service):
 
         It differs between the members of a healthy cluster: compare them by `hash_kv`.
         """
-        return self._portal.run(self._inner.hash(timeout=timeout, endpoint=endpoint))
+        return self._portal.run(self._inner.hash, timeout=timeout, endpoint=endpoint)
 
     def hash_kv(
         self,
@@ -191,7 +191,7 @@ class MaintenanceClient(Service):
         includes the compacted revision itself, and `FutureRevisionError` for one that the member
         does not have yet.
         """
-        return self._portal.run(self._inner.hash_kv(revision, timeout=timeout, endpoint=endpoint))
+        return self._portal.run(self._inner.hash_kv, revision, timeout=timeout, endpoint=endpoint)
 
     def create_alarm(
         self,
@@ -208,7 +208,7 @@ class MaintenanceClient(Service):
         Raises `MemberNotFoundError` for an id that no member has; the server would accept it.
         """
         return self._portal.run(
-            self._inner.create_alarm(member_id, alarm_type=alarm_type, timeout=timeout)
+            self._inner.create_alarm, member_id, alarm_type=alarm_type, timeout=timeout
         )
 
     def list_alarms(
@@ -225,9 +225,7 @@ class MaintenanceClient(Service):
         selects all. `alarm_type` is "no space", "corrupt", or "none" for every type.
         """
         return self._portal.run(
-            awaited(
-                self._inner.list_alarms, member_id, alarm_type, timeout=timeout, endpoint=endpoint
-            )
+            self._inner.list_alarms, member_id, alarm_type, timeout=timeout, endpoint=endpoint
         )
 
     def disarm_alarm(
@@ -243,7 +241,7 @@ class MaintenanceClient(Service):
         for corrupt data armed, which should not be disarmed by accident.
         """
         return self._portal.run(
-            self._inner.disarm_alarm(member_id, alarm_type=alarm_type, timeout=timeout)
+            self._inner.disarm_alarm, member_id, alarm_type=alarm_type, timeout=timeout
         )
 
     def defragment(self, *, timeout: float | None = None, endpoint: str | None = None) -> None:
@@ -253,7 +251,7 @@ class MaintenanceClient(Service):
         `defragment_cluster` for all members. After an interruption or an error that is not
         `definite` the member may still be defragmenting.
         """
-        self._portal.run(self._inner.defragment(timeout=timeout, endpoint=endpoint))
+        self._portal.run(self._inner.defragment, timeout=timeout, endpoint=endpoint)
 
     def defragment_cluster(
         self, *, timeout: float | None = None, health_timeout: float = 60.0
@@ -275,9 +273,7 @@ class MaintenanceClient(Service):
         return [
             Defragmentation._of(self._portal, each)
             for each in self._portal.run(
-                awaited(
-                    self._inner.defragment_cluster, timeout=timeout, health_timeout=health_timeout
-                )
+                self._inner.defragment_cluster, timeout=timeout, health_timeout=health_timeout
             )
         ]
 
@@ -305,12 +301,11 @@ class MaintenanceClient(Service):
         """
         conversation = Conversation(self._portal)
         return conversation.hold(
-            self._inner.snapshot(
-                conversation.writer(file_obj),
-                progress=conversation.posted(progress),
-                timeout=timeout,
-                endpoint=endpoint,
-            )
+            self._inner.snapshot,
+            conversation.writer(file_obj),
+            progress=conversation.posted(progress),
+            timeout=timeout,
+            endpoint=endpoint,
         )
 
     def move_leader(
@@ -324,7 +319,7 @@ class MaintenanceClient(Service):
         the member at `endpoint` is not the leader, `NoLeaderError` if there is no leader or it
         cannot be reached.
         """
-        self._portal.run(self._inner.move_leader(member_id, timeout=timeout, endpoint=endpoint))
+        self._portal.run(self._inner.move_leader, member_id, timeout=timeout, endpoint=endpoint)
 
     def validate_downgrade(self, version: str, *, timeout: float | None = None) -> str:
         """Check that the cluster can be downgraded to `version`, for example "3.4".
@@ -334,7 +329,7 @@ class MaintenanceClient(Service):
         version, `DowngradeInProcessError` during a downgrade, `UnsupportedByServerError` before
         etcd 3.5.
         """
-        return self._portal.run(self._inner.validate_downgrade(version, timeout=timeout))
+        return self._portal.run(self._inner.validate_downgrade, version, timeout=timeout)
 
     def enable_downgrade(self, version: str, *, timeout: float | None = None) -> str:
         """Allow members of `version` to join; return the version of the cluster.
@@ -343,7 +338,7 @@ class MaintenanceClient(Service):
         the call ends with a timeout, and `validate_downgrade` raises `DowngradeInProcessError` from
         then on.
         """
-        return self._portal.run(self._inner.enable_downgrade(version, timeout=timeout))
+        return self._portal.run(self._inner.enable_downgrade, version, timeout=timeout)
 
     def cancel_downgrade(self, *, timeout: float | None = None) -> str:
         """Cancel the current downgrade; return the version of the cluster.
@@ -351,4 +346,4 @@ class MaintenanceClient(Service):
         Raises `NoInflightDowngradeError` if there is none. etcd 3.5 does not answer this call
         either, see `enable_downgrade`.
         """
-        return self._portal.run(self._inner.cancel_downgrade(timeout=timeout))
+        return self._portal.run(self._inner.cancel_downgrade, timeout=timeout)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import etcd_client
 from etcd_client import Alarm
-from etcd_sync._handle import Handle, Service, awaited
+from etcd_sync._handle import Handle, Service
 
 __all__ = ["ClusterClient", "Member"]
 
@@ -70,25 +70,25 @@ class Member(Handle):
 
         Raises as `ClusterClient.remove_member` does.
         """
-        self._portal.run(self._inner.remove(timeout=timeout))
+        self._portal.run(self._inner.remove, timeout=timeout)
 
     def update(self, peer_urls: Iterable[str], *, timeout: float | None = None) -> None:
         """Change the peer URLs of this member, and of this object, to `peer_urls`.
 
         Raises as `ClusterClient.update_member` does; this object is unchanged then.
         """
-        self._portal.run(self._inner.update(peer_urls, timeout=timeout))
+        self._portal.run(self._inner.update, peer_urls, timeout=timeout)
 
     def promote(self, *, timeout: float | None = None) -> None:
         """Promote this learner to a voting member.
 
         Raises as `ClusterClient.promote_member` does.
         """
-        self._portal.run(self._inner.promote(timeout=timeout))
+        self._portal.run(self._inner.promote, timeout=timeout)
 
     def active_alarms(self, *, timeout: float | None = None) -> list[Alarm]:
         """Return the active alarms of this member, and those raised for all members together."""
-        return self._portal.run(self._inner.active_alarms(timeout=timeout))
+        return self._portal.run(self._inner.active_alarms, timeout=timeout)
 
 
 class ClusterClient(Service):
@@ -125,12 +125,7 @@ class ClusterClient(Service):
         return [
             Member._of(self._portal, each)
             for each in self._portal.run(
-                awaited(
-                    self._inner.members,
-                    linearizable=linearizable,
-                    timeout=timeout,
-                    endpoint=endpoint,
-                )
+                self._inner.members, linearizable=linearizable, timeout=timeout, endpoint=endpoint
             )
         ]
 
@@ -150,7 +145,7 @@ class ClusterClient(Service):
         """
         return Member._of(
             self._portal,
-            self._portal.run(self._inner.add_member(urls, learner=learner, timeout=timeout)),
+            self._portal.run(self._inner.add_member, urls, learner=learner, timeout=timeout),
         )
 
     def remove_member(self, member_id: int, *, timeout: float | None = None) -> list[Member]:
@@ -164,7 +159,7 @@ class ClusterClient(Service):
         """
         return [
             Member._of(self._portal, each)
-            for each in self._portal.run(self._inner.remove_member(member_id, timeout=timeout))
+            for each in self._portal.run(self._inner.remove_member, member_id, timeout=timeout)
         ]
 
     def update_member(
@@ -181,7 +176,7 @@ class ClusterClient(Service):
         return [
             Member._of(self._portal, each)
             for each in self._portal.run(
-                self._inner.update_member(member_id, peer_urls, timeout=timeout)
+                self._inner.update_member, member_id, peer_urls, timeout=timeout
             )
         ]
 
@@ -194,7 +189,7 @@ class ClusterClient(Service):
         """
         return [
             Member._of(self._portal, each)
-            for each in self._portal.run(self._inner.promote_member(member_id, timeout=timeout))
+            for each in self._portal.run(self._inner.promote_member, member_id, timeout=timeout)
         ]
 
     def sync_endpoints(self, *, timeout: float | None = None) -> tuple[str, ...]:
@@ -211,7 +206,7 @@ class ClusterClient(Service):
         errors of `members`. The endpoints are unchanged then. If no endpoint answers, the list is
         read from those that the client had before the first call of this method.
         """
-        return self._portal.run(self._inner.sync_endpoints(timeout=timeout))
+        return self._portal.run(self._inner.sync_endpoints, timeout=timeout)
 
     def sync_endpoints_every(self, interval: float) -> None:
         """Call `sync_endpoints` from now on every `interval` seconds, until the client is closed.

@@ -108,11 +108,11 @@ class MultiLock(Handle):
         queue. Threads that share the object acquire it in the order of their calls. Raises
         `LockLostError` if the session ends, or a key is deleted, while it waits.
         """
-        return self._portal.run(self._inner.acquire(timeout))
+        return self._portal.run(self._inner.acquire, timeout)
 
     def is_acquired(self) -> bool:
         """Ask etcd whether all are held; False without a call if the session is known lost."""
-        return self._portal.run(self._inner.is_acquired())
+        return self._portal.run(self._inner.is_acquired)
 
     def release(self) -> bool:
         """Release all the names; return whether all were still held. False if it was not acquired.
@@ -121,7 +121,7 @@ class MultiLock(Handle):
         released in this process; in etcd a key that is left is deleted in the background as soon as
         etcd answers, or with the lease.
         """
-        return self._portal.run(self._inner.release())
+        return self._portal.run(self._inner.release)
 
     def __enter__(self) -> MultiLock:
         _ = self._portal.enter(self._inner)

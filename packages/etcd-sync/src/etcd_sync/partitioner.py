@@ -118,4 +118,4 @@ class Partitioner(Handle):
             owned = Part._of(self._portal, part)
             await in_thread(work, owned, ending=owned.ending)
 
-        self._portal.run(self._inner.run(run))
+        self._portal.run(self._inner.run, run)

@@ -43,11 +43,11 @@ class Queue(Handle):
         while an item is being taken, the item is put back into its place before the interruption is
         raised. After an error that is not `definite` an item may have been taken and lost.
         """
-        return self._portal.run(self._inner.get(timeout=timeout))
+        return self._portal.run(self._inner.get, timeout=timeout)
 
     def size(self, *, timeout: float | None = None) -> int:
         """Ask etcd for the number of items."""
-        return self._portal.run(self._inner.size(timeout=timeout))
+        return self._portal.run(self._inner.size, timeout=timeout)
 
     def put(self, value: bytes, *, timeout: float | None = None) -> None:
         """Add an item at the end.
@@ -55,7 +55,7 @@ class Queue(Handle):
         `timeout` is the number of seconds that it may take. After an interruption, or an error that
         is not `definite`, the item may have been added; it is never added twice by one call.
         """
-        self._portal.run(self._inner.put(value, timeout=timeout))
+        self._portal.run(self._inner.put, value, timeout=timeout)
 
 
 class PriorityQueue(Handle):
@@ -88,12 +88,12 @@ class PriorityQueue(Handle):
         while an item is being taken, the item is put back into its place before the interruption is
         raised. After an error that is not `definite` an item may have been taken and lost.
         """
-        return self._portal.run(self._inner.get(timeout=timeout))
+        return self._portal.run(self._inner.get, timeout=timeout)
 
     def size(self, *, timeout: float | None = None) -> int:
         """Ask etcd for the number of items."""
-        return self._portal.run(self._inner.size(timeout=timeout))
+        return self._portal.run(self._inner.size, timeout=timeout)
 
     def put(self, value: bytes, priority: int, *, timeout: float | None = None) -> None:
         """Add an item behind the others of its `priority`, 0 to 65535; otherwise as `Queue.put`."""
-        self._portal.run(self._inner.put(value, priority, timeout=timeout))
+        self._portal.run(self._inner.put, value, priority, timeout=timeout)

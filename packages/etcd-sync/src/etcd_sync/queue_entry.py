@@ -119,7 +119,7 @@ class QueueEntry(Handle):
         Raises `PreconditionFailedError` if the key exists with another lease, which is left
         unchanged. An interruption waits for the answer, because a deletion could overtake the put.
         """
-        self._portal.run(self._inner.enqueue(value))
+        self._portal.run(self._inner.enqueue, value)
 
     def wait(self, *, timeout: float | None = None) -> bool:
         """Wait until the entry is admitted; return False if that took longer than `timeout`.
@@ -129,7 +129,7 @@ class QueueEntry(Handle):
         request is sent if the answer to `enqueue` showed that the entry is admitted. Raises
         `ValueError` while there is no entry. An interruption is raised after the key was deleted.
         """
-        return self._portal.run(self._inner.wait(timeout=timeout))
+        return self._portal.run(self._inner.wait, timeout=timeout)
 
     def acquire(self, value: bytes = b"", *, timeout: float | None = None) -> bool:
         """Enqueue and wait; return False, without an entry, if not admitted within `timeout`.
@@ -137,7 +137,7 @@ class QueueEntry(Handle):
         It takes one round trip if the entry is admitted at once. `timeout` is the number of seconds
         to wait for older entries; None sets no limit, 0 does not wait.
         """
-        return self._portal.run(self._inner.acquire(value, timeout=timeout))
+        return self._portal.run(self._inner.acquire, value, timeout=timeout)
 
     def replace(self, value: bytes) -> bool:
         """Replace the value of the key; return False if the entry no longer exists.
@@ -145,18 +145,18 @@ class QueueEntry(Handle):
         Nothing changes then. After an interruption the value may have been replaced. Raises
         `ValueError` while there is no entry.
         """
-        return self._portal.run(self._inner.replace(value))
+        return self._portal.run(self._inner.replace, value)
 
     def is_admitted(self) -> bool:
         """Ask etcd whether the entry exists and is admitted.
 
         False without a call while there is no entry, and if the session is known to be lost.
         """
-        return self._portal.run(self._inner.is_admitted())
+        return self._portal.run(self._inner.is_admitted)
 
     def first(self) -> KeyValue | None:
         """Return the oldest entry of the queue, of any session; None if the queue is empty."""
-        return self._portal.run(self._inner.first())
+        return self._portal.run(self._inner.first)
 
     def leave(self) -> bool:
         """Delete the entry; return whether its key still existed. False if there was no entry.
@@ -168,4 +168,4 @@ class QueueEntry(Handle):
         the lease; until then `leave` may be called again. An interruption is raised after the key
         was deleted, or after the deletion has failed, which is logged.
         """
-        return self._portal.run(self._inner.leave())
+        return self._portal.run(self._inner.leave)

@@ -71,11 +71,11 @@ class ReadLock(Handle):
         queue. Threads that share a session acquire it in the order of their calls. Raises
         `LockLostError` if the session ends, or the key is deleted, while it waits.
         """
-        return self._portal.run(self._inner.acquire(timeout))
+        return self._portal.run(self._inner.acquire, timeout)
 
     def is_acquired(self) -> bool:
         """Ask etcd whether the lock is held; False without a call if the session is known lost."""
-        return self._portal.run(self._inner.is_acquired())
+        return self._portal.run(self._inner.is_acquired)
 
     def release(self) -> bool:
         """Release the lock; return whether it was still held. False if it was not acquired.
@@ -84,7 +84,7 @@ class ReadLock(Handle):
         as released in this process; in etcd its key is deleted in the background as soon as etcd
         answers, or with the lease.
         """
-        return self._portal.run(self._inner.release())
+        return self._portal.run(self._inner.release)
 
     def __enter__(self) -> ReadLock:
         _ = self._portal.enter(self._inner)
@@ -149,11 +149,11 @@ class WriteLock(Handle):
         queue. Threads that share a session acquire it in the order of their calls. Raises
         `LockLostError` if the session ends, or the key is deleted, while it waits.
         """
-        return self._portal.run(self._inner.acquire(timeout))
+        return self._portal.run(self._inner.acquire, timeout)
 
     def is_acquired(self) -> bool:
         """Ask etcd whether the lock is held; False without a call if the session is known lost."""
-        return self._portal.run(self._inner.is_acquired())
+        return self._portal.run(self._inner.is_acquired)
 
     def release(self) -> bool:
         """Release the lock; return whether it was still held. False if it was not acquired.
@@ -162,7 +162,7 @@ class WriteLock(Handle):
         as released in this process; in etcd its key is deleted in the background as soon as etcd
         answers, or with the lease.
         """
-        return self._portal.run(self._inner.release())
+        return self._portal.run(self._inner.release)
 
     def __enter__(self) -> WriteLock:
         _ = self._portal.enter(self._inner)

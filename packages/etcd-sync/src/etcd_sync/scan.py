@@ -68,7 +68,7 @@ class Scan(Handle):
 
     def close(self) -> None:
         """End the scan; a read in flight is given up. Idempotent."""
-        self._portal.run(self._inner.aclose())
+        self._portal.run(self._inner.aclose)
 
     def __enter__(self) -> Scan:
         _ = self._portal.enter(self._inner)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Literal
 
 import etcd_client
-from etcd_sync._handle import Handle, Service, awaited, inner_of, refuse_cancel_on_loss
+from etcd_sync._handle import Handle, Service, inner_of, refuse_cancel_on_loss
 from etcd_sync.lease import Lease
 from etcd_sync.loss import LeaseLoss
 
@@ -45,9 +45,7 @@ class Session(Handle):
         super().__init__(
             client._portal,
             client._portal.run(
-                awaited(
-                    etcd_client.Session, inner_client, ttl, lease_id=lease_id, cancel_on_loss=False
-                )
+                etcd_client.Session, inner_client, ttl, lease_id=lease_id, cancel_on_loss=False
             ),
         )
 
@@ -91,4 +89,4 @@ class Session(Handle):
         A failed revocation is logged: the lease then ends with its time to live. An interruption is
         raised after the lease was revoked.
         """
-        self._portal.run(self._inner.close())
+        self._portal.run(self._inner.close)

@@ -41,14 +41,14 @@ class STMTransaction(Handle):
         The revisions and the version of a key that the body has put are 0, because they are not
         known before the commit.
         """
-        return self._portal.run(self._inner.get(key))
+        return self._portal.run(self._inner.get, key)
 
     def get_many(self, keys: Iterable[bytes]) -> list[KeyValue | None]:
         """Return several keys, in their order; None for each key that does not exist.
 
         They are read concurrently. Each result is the same as that of `get`.
         """
-        return self._portal.run(self._inner.get_many(keys))
+        return self._portal.run(self._inner.get_many, keys)
 
     def get_prefix(self, key_prefix: bytes, *, limit: int | None = None) -> list[KeyValue]:
         """Return the keys that begin with `key_prefix`, sorted; the empty prefix matches all keys.
@@ -58,7 +58,7 @@ class STMTransaction(Handle):
         it also fails if a key was added to the range, or, if `limit` left keys out, to its part up
         to the last key that was read.
         """
-        return self._portal.run(self._inner.get_prefix(key_prefix, limit=limit))
+        return self._portal.run(self._inner.get_prefix, key_prefix, limit=limit)
 
     def get_range(
         self, range_start: bytes, range_end: bytes | None, *, limit: int | None = None
@@ -69,7 +69,7 @@ class STMTransaction(Handle):
         `range_start` alone. A range that ends before it begins is empty. `limit` and conflicts are
         the same as for `get_prefix`.
         """
-        return self._portal.run(self._inner.get_range(range_start, range_end, limit=limit))
+        return self._portal.run(self._inner.get_range, range_start, range_end, limit=limit)
 
     def put(self, key: bytes, value: bytes, lease: LeaseLike | None = None) -> None:
         """Set the value of a key, and create the key if it does not exist.
@@ -156,11 +156,10 @@ class STM(Service):
             return await conversation.ask(body, STMTransaction._of(conversation.within, t))
 
         return conversation.hold(
-            self._inner.stm(
-                run,
-                isolation=isolation,
-                prefetch=prefetch,
-                max_txn_ops=max_txn_ops,
-                timeout=timeout,
-            )
+            self._inner.stm,
+            run,
+            isolation=isolation,
+            prefetch=prefetch,
+            max_txn_ops=max_txn_ops,
+            timeout=timeout,
         )

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import etcd_client
 from etcd_client import Event, EventKind, WatchResponse
-from etcd_sync._handle import Handle, Service, awaited
+from etcd_sync._handle import Handle, Service
 from etcd_sync._iteration import Iteration
 
 __all__ = ["Watch", "WatchClient"]
@@ -67,7 +67,7 @@ class Watch(Handle):
 
     def __next__(self) -> Event:
         try:
-            return self._portal.run(self._inner.__anext__())
+            return self._portal.run(self._inner.__anext__)
         except StopAsyncIteration:
             raise StopIteration from None
 
@@ -90,11 +90,11 @@ class Watch(Handle):
         when the store has reached the positions of all of them: without writes, the answer may come
         with the next write. A missing answer does not mean that the connection is broken.
         """
-        self._portal.run(self._inner.request_progress())
+        self._portal.run(self._inner.request_progress)
 
     def cancel(self) -> None:
         """End the watch: no event comes after this, and it is canceled on the server."""
-        self._portal.run(self._inner.cancel())
+        self._portal.run(self._inner.cancel)
 
     def __iter__(self) -> Iterator[Event]:
         return self
@@ -143,19 +143,17 @@ class WatchClient(Service):
         return Watch._of(
             self._portal,
             self._portal.run(
-                awaited(
-                    self._inner.watch,
-                    key,
-                    range_end,
-                    start_revision,
-                    progress_notify,
-                    kind,
-                    prev_kv,
-                    watch_id,
-                    fragment,
-                    buffer_bytes=buffer_bytes,
-                    timeout=timeout,
-                )
+                self._inner.watch,
+                key,
+                range_end,
+                start_revision,
+                progress_notify,
+                kind,
+                prev_kv,
+                watch_id,
+                fragment,
+                buffer_bytes=buffer_bytes,
+                timeout=timeout,
             ),
         )
 
@@ -180,19 +178,17 @@ class WatchClient(Service):
         return Watch._of(
             self._portal,
             self._portal.run(
-                awaited(
-                    self._inner.watch_prefix,
-                    key_prefix,
-                    range_end,
-                    start_revision,
-                    progress_notify,
-                    kind,
-                    prev_kv,
-                    watch_id,
-                    fragment,
-                    buffer_bytes=buffer_bytes,
-                    timeout=timeout,
-                )
+                self._inner.watch_prefix,
+                key_prefix,
+                range_end,
+                start_revision,
+                progress_notify,
+                kind,
+                prev_kv,
+                watch_id,
+                fragment,
+                buffer_bytes=buffer_bytes,
+                timeout=timeout,
             ),
         )
 
@@ -216,17 +212,16 @@ class WatchClient(Service):
         error and interruption.
         """
         return self._portal.run(
-            self._inner.watch_once(
-                key,
-                timeout,
-                range_end,
-                start_revision,
-                progress_notify,
-                kind,
-                prev_kv,
-                watch_id,
-                fragment,
-            )
+            self._inner.watch_once,
+            key,
+            timeout,
+            range_end,
+            start_revision,
+            progress_notify,
+            kind,
+            prev_kv,
+            watch_id,
+            fragment,
         )
 
     def watch_prefix_once(
@@ -243,15 +238,14 @@ class WatchClient(Service):
     ) -> Event:
         """Wait for one event of the keys that begin with `key_prefix`, like `watch_once`."""
         return self._portal.run(
-            self._inner.watch_prefix_once(
-                key_prefix,
-                timeout,
-                range_end,
-                start_revision,
-                progress_notify,
-                kind,
-                prev_kv,
-                watch_id,
-                fragment,
-            )
+            self._inner.watch_prefix_once,
+            key_prefix,
+            timeout,
+            range_end,
+            start_revision,
+            progress_notify,
+            kind,
+            prev_kv,
+            watch_id,
+            fragment,
         )

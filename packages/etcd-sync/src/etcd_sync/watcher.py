@@ -71,7 +71,7 @@ class Watcher(Handle):
 
     def setup(self) -> None:
         """Do nothing: the first callback opens the stream."""
-        self._portal.run(self._inner.setup())
+        self._portal.run(self._inner.setup)
 
     def shutdown(self) -> None:
         """End all watches, and wait until the last callback has returned.
@@ -80,7 +80,7 @@ class Watcher(Handle):
         `ClientClosedError`. On interruption the watches still end, but the callbacks are not waited
         for.
         """
-        self._portal.run(in_waiting_task(current_request(), self._inner.shutdown()))
+        self._portal.run(in_waiting_task, current_request(), self._inner.shutdown)
 
     def add_callback(
         self,
@@ -100,20 +100,19 @@ class Watcher(Handle):
         `WatchClient`. If an error ends the watch, the last call of the callback gets it.
         """
         inner = self._portal.run(
-            self._inner.add_callback(
-                key,
-                Callback(callback),
-                range_end,
-                start_revision,
-                progress_notify,
-                kind,
-                prev_kv,
-                watch_id,
-                fragment,
-            )
+            self._inner.add_callback,
+            key,
+            Callback(callback),
+            range_end,
+            start_revision,
+            progress_notify,
+            kind,
+            prev_kv,
+            watch_id,
+            fragment,
         )
         return WatcherCallback._of(self._portal, inner)
 
     def cancel(self, watch_id: int) -> None:
         """End the watch with this ID; does nothing if there is none."""
-        self._portal.run(self._inner.cancel(watch_id))
+        self._portal.run(self._inner.cancel, watch_id)

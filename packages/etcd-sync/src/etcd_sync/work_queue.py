@@ -60,18 +60,18 @@ class Job(Handle):
         job. It takes one round trip. If its answer is lost, it is sent once more, which has no
         effect if the first one was applied.
         """
-        return self._portal.run(self._inner.done())
+        return self._portal.run(self._inner.done)
 
     def give_back(self) -> bool:
         """Let others claim the job, or give it up if this was the last attempt.
 
         Returns False if the claim is lost; nothing is changed then. The attempt counts.
         """
-        return self._portal.run(self._inner.give_back())
+        return self._portal.run(self._inner.give_back)
 
     def give_up(self) -> bool:
         """Move the job to the dead letters; return False if the claim is lost."""
-        return self._portal.run(self._inner.give_up())
+        return self._portal.run(self._inner.give_up)
 
     def __enter__(self) -> Job:
         _ = self._portal.enter(self._inner)
@@ -136,19 +136,19 @@ class WorkQueue(Handle):
         `timeout` is the number of seconds that it may take. After an interruption, or an error that
         is not `definite`, the job may have been added; it is never added twice by one call.
         """
-        return self._portal.run(self._inner.put(value, timeout=timeout))
+        return self._portal.run(self._inner.put, value, timeout=timeout)
 
     def size(self, *, timeout: float | None = None) -> int:
         """Ask etcd for the number of jobs that are not done, claimed or not."""
-        return self._portal.run(self._inner.size(timeout=timeout))
+        return self._portal.run(self._inner.size, timeout=timeout)
 
     def dead(self, *, timeout: float | None = None) -> dict[bytes, bytes]:
         """Ask etcd for the jobs whose attempts are used up: the value of each by its id."""
-        return self._portal.run(self._inner.dead(timeout=timeout))
+        return self._portal.run(self._inner.dead, timeout=timeout)
 
     def revive(self, job_id: bytes, *, timeout: float | None = None) -> bool:
         """Make a dead job a job again, with all its attempts; return False if it is not dead."""
-        return self._portal.run(self._inner.revive(job_id, timeout=timeout))
+        return self._portal.run(self._inner.revive, job_id, timeout=timeout)
 
     def take(self, session: Session, *, timeout: float | None = None) -> Job | None:
         """Claim the oldest job that is free; return None if there is none for `timeout` seconds.
@@ -162,7 +162,7 @@ class WorkQueue(Handle):
         given back in the background, or with the session.
         """
         return Job._of_optional(
-            self._portal, self._portal.run(self._inner.take(session._inner, timeout=timeout))
+            self._portal, self._portal.run(self._inner.take, session._inner, timeout=timeout)
         )
 
     def work(self, handler: Callable[[Job], object], *, ttl: int = 30, tasks: int = 1) -> None:
@@ -185,4 +185,4 @@ class WorkQueue(Handle):
             claimed = Job._of(self._portal, job)
             await in_thread(handler, claimed, ending=claimed.ending)
 
-        self._portal.run(self._inner.work(work, ttl=ttl, tasks=tasks))
+        self._portal.run(self._inner.work, work, ttl=ttl, tasks=tasks)
