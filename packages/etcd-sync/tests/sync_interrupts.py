@@ -118,7 +118,7 @@ def one_round(portal: Portal, resource: Resource, interrupter: Interrupter) -> l
 
 def what_is_left(portal: Portal, resource: Resource) -> list[str]:
     thread = portal.thread()
-    blocks = sum(map(len, portal._blocks.values()))
+    blocks = len(portal._blocks)
     found = {
         "calls that still run": resource.running,
         "held, not known": resource.held - blocks,

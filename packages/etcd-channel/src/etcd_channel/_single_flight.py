@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from etcd_channel.errors import ClientClosedError
+from etcd_channel.errors import ClientClosedError, ClientError
 
 __all__ = ["SingleFlight", "StillRunning"]
 
@@ -44,6 +45,8 @@ class SingleFlight(Generic[T]):
                 raise ClientClosedError("the client is closed")
             task = self._task = asyncio.create_task(self._work())
             task.add_done_callback(self._ended)
+        error: BaseException | None = None
+        own: ClientError | None = None
         try:
             # Not wait_for(): before Python 3.12 it loses a cancellation that arrives together
             # with the result, and the canceller waits forever.
@@ -52,9 +55,16 @@ class SingleFlight(Generic[T]):
                 raise StillRunning
             if task.cancelled():
                 raise ClientClosedError("the client was closed")
+            error = task.exception()
+            if isinstance(error, ClientError):
+                # One for each caller, which may change it, and whose frames its traceback gets.
+                own = copy.copy(error)
+                own.__cause__ = error.__cause__
+                raise own.with_traceback(error.__traceback__)
             return task.result()
         finally:
-            del task  # its error has a traceback that refers to this frame
+            # The errors have tracebacks that refer to this frame.
+            del task, error, own
 
     def _ended(self, task: asyncio.Task[T]) -> None:
         # Dropped, so that its error is not kept longer than the callers keep it.

@@ -170,7 +170,8 @@ class Stream(NonCopyable, Generic[RequestT, ResponseT]):
     def stop(self) -> None:
         """Start to end the stream, without waiting for its end as `close` does."""
         self._stopped = True
-        self._task.cancel()
+        if not self._task.done():
+            self._task.cancel()
 
     async def close(self) -> None:
         """End the stream and its task; idempotent."""

@@ -5,34 +5,20 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import weakref
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from etcd_sync._interruption import wait_to_the_end
 from etcd_sync._loop_thread import CLOSING_TIME, LoopThread, open_threads
 
-__all__ = ["exiting", "stop_here_at_exit", "use_after_fork"]
+__all__ = ["exiting", "stop_here_at_exit"]
 
 _inherited: Final[list[LoopThread]] = []
 """The threads of the parent: deleting an event loop would unregister its sockets there as well."""
 
 _standing_still: Final[list[Callable[[], object]]] = []
 
-_after_fork: Final[weakref.WeakSet[AfterFork]] = weakref.WeakSet()
-
 _exiting = False
-
-
-class AfterFork(Protocol):
-    """Something to be made usable again in a forked process."""
-
-    def after_fork(self) -> None: ...
-
-
-def use_after_fork(portal: AfterFork) -> None:
-    """Call the method `after_fork` of a portal in each forked process."""
-    _after_fork.add(portal)
 
 
 def exiting() -> bool:
@@ -75,8 +61,6 @@ def _after_fork_in_child() -> None:
     for thread in tuple(open_threads):
         thread.inherited = thread.stopped = True
         _inherited.append(thread)
-    for portal in tuple(_after_fork):
-        portal.after_fork()
 
 
 # Before it, the interpreter waits for threads that are no daemons: they can use their clients.

@@ -34,30 +34,38 @@ class Block(Generic[T]):
         """The thread that enters it."""
         self.entered = False
         """Whether the manager was entered, and must be left."""
+        self.abandoned = False
+        """Whether nothing waits for `enter` any more: the manager is left as soon as it is entered.
+        """
         self.left = False
         """Whether `leave` was called."""
+        self._task: asyncio.Task[bool | None] | None = None
 
     async def enter(self) -> T:
         """Enter the manager; a cancellation leaves it again, or does not enter it."""
         loop = asyncio.get_running_loop()
         self._value: asyncio.Future[T] = loop.create_future()
         self._leaving: asyncio.Future[_Exit] = loop.create_future()
-        self._task = asyncio.create_task(self._hold())
-        self._task.add_done_callback(_retrieve)
-        either: list[asyncio.Future[Any]] = [self._value, self._task]
+        task = asyncio.create_task(self._hold())
+        task.add_done_callback(_retrieve)
+        either: list[asyncio.Future[Any]] = [self._value, task]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not self._value.done():
+                task.result()
         except asyncio.CancelledError:
-            self._task.cancel()
-            await self._end()
+            task.cancel()
+            await _ended(task)
             raise
-        if not self._value.done():
-            self._task.result()
-        # So that the manager is left when the loop ends.
-        self.thread.tasks[self._task] = None
-        self._task.add_done_callback(self.thread.tasks.pop)
-        self.entered = True
-        return self._value.result()
+        else:
+            # So that the manager is left when the loop ends.
+            self.thread.tasks[task] = None
+            task.add_done_callback(self.thread.tasks.pop)
+            self._task = task
+            self.entered = True
+            return self._value.result()
+        finally:
+            del task, either  # an error of the task has a traceback that refers to this frame
 
     async def leave(
         self,
@@ -69,24 +77,31 @@ class Block(Generic[T]):
 
         A cancellation is raised when the manager is left.
         """
+        task, failure = self._task, None
+        if task is None:
+            return None  # it has been left
         self.left = True
-        early = self._task.done()
+        early = task.done()
         if not self._leaving.done():
             self._leaving.set_result((kind, error, trace))
-        await self._end()
-        if self._task.cancelled():
-            if error is None:
-                raise ClientClosedError("the client was closed in the block", definite=False)
-            return None
-        failure = self._task.exception()
-        if failure is None:
-            return self._task.result()
-        if failure is error:
-            return None
-        if early and error is not None:
-            error.__context__ = error.__context__ or failure
-            return None
-        raise failure
+        try:
+            await _ended(task)
+            self._task = None
+            if task.cancelled():
+                if error is None:
+                    raise ClientClosedError("the client was closed in the block", definite=False)
+                return None
+            failure = task.exception()
+            if failure is None:
+                return task.result()
+            if failure is error:
+                return None
+            if early and error is not None:
+                error.__context__ = error.__context__ or failure
+                return None
+            raise failure
+        finally:
+            del task, failure, error, trace  # their tracebacks refer to this frame
 
     async def _hold(self) -> bool | None:
         manager = self.manager
@@ -101,19 +116,20 @@ class Block(Generic[T]):
             return None
         return await type(manager).__aexit__(manager, *error)
 
-    async def _end(self) -> None:
-        """Wait until the task has ended; a cancellation is raised after that."""
-        cancellation: asyncio.CancelledError | None = None
-        while not self._task.done():
-            try:
-                await asyncio.wait([self._task])
-            except asyncio.CancelledError as error:  # noqa: PERF203  # there may be several
-                cancellation = cancellation or error
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait until a task has ended; a cancellation is raised after that."""
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
         try:
-            if cancellation is not None:
-                raise cancellation
-        finally:
-            del cancellation  # its traceback refers to this frame
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:  # noqa: PERF203  # there may be several
+            cancellation = cancellation or error
+    try:
+        if cancellation is not None:
+            raise cancellation
+    finally:
+        del cancellation  # its traceback refers to this frame
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

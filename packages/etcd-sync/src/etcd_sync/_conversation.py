@@ -22,7 +22,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from etcd_channel import ClientClosedError
 from etcd_kv.bulk_source import IterableElsewhere
+from etcd_sync._interruption import wait_to_the_end
 from etcd_sync._iteration import Iteration
+from etcd_sync._loop_thread import CLOSING_TIME
 from etcd_sync._portal import Portal
 from etcd_sync._request import Request
 
@@ -44,6 +46,8 @@ class Conversation:
         self._requests: deque[Request[Any]] = deque()
         self._wanted: asyncio.Event
         self._task: asyncio.Task[Any] | None = None
+        # Whether nothing waits for the task any more.
+        self._abandoned = False
         # The function that is running, and the thread that runs it.
         self._serving: Request[Any] | None = None
         self._thread = 0
@@ -54,18 +58,38 @@ class Conversation:
 
     def hold(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in the loop, await what it returns, and return the result of that."""
+        thread = self._portal.thread()
+        self._abandoned = False
+        result: T
         try:
-            request = self._portal.run(self._begin, partial(function, *args, **kwargs))
-            while request is not None:
-                self._serve(request)
-                request = self._portal.run(self._step, request)
-            result: T = self._portal.run(self._result)
+            try:
+                request = self._portal.run_in(
+                    thread, self._begin, partial(function, *args, **kwargs)
+                )
+                while request is not None:
+                    self._serve(request)
+                    request = self._portal.run_in(thread, self._step, request)
+                result = self._portal.run_in(thread, self._result)
+                return result
+            except ClientClosedError:
+                if self._task is None:
+                    raise
+            # The client was closed meanwhile; the task knows what was done by then.
+            if not self._task.done():
+                wait_to_the_end(thread.join, CLOSING_TIME)
+            if self._task.cancelled() or not self._task.done():
+                raise ClientClosedError("the client was closed during the call", definite=False)
+            result = self._task.result()
             return result
         except BaseException:
-            if self._task is not None:
+            # First, before any call, at which an interrupt may arrive.
+            self._abandoned = True
+            if self._task is not None and not self._task.done():
                 with contextlib.suppress(ClientClosedError):
-                    self._portal.run(self._abandon)
+                    self._portal.run_in(thread, self._abandon)
             raise
+        finally:
+            self._task = None  # its error has a traceback that refers to this frame
 
     def _serve(self, request: Request[Any]) -> None:
         self._serving, self._thread = request, threading.get_ident()
@@ -164,8 +188,15 @@ class Conversation:
     async def _begin(self, work: Callable[[], Awaitable[Any]]) -> Request[Any] | None:
         self._wanted = asyncio.Event()
         self._task = asyncio.create_task(_awaited(work))
-        self._task.add_done_callback(lambda _: self._wanted.set())
+        self._task.add_done_callback(self._done)
+        if self._abandoned:
+            self._task.cancel()
         return await self._next()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._wanted.set()
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not report it if the thread has gone
 
     async def _step(self, served: Request[Any]) -> Request[Any] | None:
         served.served()
@@ -192,8 +223,6 @@ class Conversation:
         assert task is not None
         task.cancel()
         await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()
 
 
 # Their iterators do not run code of the user. Text is refused by the bulk operations.

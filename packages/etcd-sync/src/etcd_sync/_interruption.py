@@ -80,13 +80,12 @@ def _insist(wait: Callable[[float], bool], timeout: float) -> tuple[bool, BaseEx
         try:
             # Without this, a second Ctrl-C could arrive outside of the `try`.
             interrupts.hold_back()
-            ended = wait(max(0.0, deadline - monotonic()))
+            if not ended and monotonic() <= deadline:
+                ended = wait(max(0.0, deadline - monotonic()))
+            interrupts.let_through()
             break
         except BaseException as error:  # the caller raises it
             first = first or error
-            if monotonic() > deadline:
-                break
-    interrupts.let_through()
     return ended, first or (KeyboardInterrupt() if interrupts.arrived else None)
 
 
@@ -104,8 +103,8 @@ class _Interrupts:
 
     def let_through(self) -> None:
         if self._held:
-            self._held = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._held = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.arrived = True

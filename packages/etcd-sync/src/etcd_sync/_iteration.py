@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from etcd_channel import NonCopyable
+from etcd_sync._interruption import insist
 from etcd_sync._loop_thread import LoopThread
 from etcd_sync._operation import Run
 
@@ -30,7 +31,8 @@ class Iteration(NonCopyable, Iterator[T]):
 
     Several threads may read one: each item goes to one of them. It is closed by `close`, at the end
     of a `with`, and when its last reference is dropped, as `break` does in
-    `for item in client.observe_election(name)`.
+    `for item in client.observe_election(name)`. If Ctrl-C, or an exception of a signal handler, has
+    ended a wait for an item, some iterations cannot continue: they raise `RuntimeError` then.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Iteration(NonCopyable, Iterator[T]):
     def __next__(self) -> T:
         if self._closed:
             raise StopIteration
+        if self._source.interrupted:
+            raise RuntimeError("the iteration was interrupted, and cannot continue: begin another")
         if self._thread is None:
             self._thread = self._portal.thread()
             if self._closed:  # meanwhile, without a thread to close it in
@@ -66,12 +70,18 @@ class Iteration(NonCopyable, Iterator[T]):
     def close(self) -> None:
         """End the iteration, also for threads that wait for an item; idempotent.
 
-        It returns when what it reads from is closed.
+        It returns when what it reads from is closed. An exception that arrives meanwhile, such as
+        that of Ctrl-C, is raised after that.
         """
         self._closed = True
-        thread, self._thread = self._thread, None
+        thread = self._thread
         if thread is not None and not thread.stopped:
-            self._portal.run(self._source.close)
+            try:
+                self._portal.run(self._source.close)
+            except BaseException:
+                insist(thread, Run(self._source.close))
+                raise
+        self._thread = None
 
     def __enter__(self) -> Iteration[T]:
         return self
@@ -97,6 +107,8 @@ class _Source(Generic[T]):
         self._iterable = iterable
         self._iterator: AsyncIterator[T] | None = None
         self._closed = False
+        self.interrupted = False
+        """Whether a cancellation has ended what it reads from."""
         # An asynchronous generator refuses a second task as long as one waits for an item.
         self._turn = asyncio.Lock()
         self._reading: asyncio.Task[Any] | None = None
@@ -113,6 +125,8 @@ class _Source(Generic[T]):
             except asyncio.CancelledError:
                 if self._closed:
                     raise StopAsyncIteration from None
+                # A cancellation ends an asynchronous generator, which would seem complete then.
+                self.interrupted = getattr(self._iterator, "ag_frame", self) is None
                 raise
             finally:
                 self._reading = None

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -49,7 +50,9 @@ class LoopThread:
         self.stopped = False
         """Whether `stop` was called: nothing new should begin."""
         self.inherited = False
-        """Whether this process was forked after the start: it does not have the thread."""
+        """Whether this process was forked after it was made: it does not have the thread."""
+        self.begun = False
+        """Whether the loop runs, or has run."""
         self.tasks: Tasks = {}
         """The tasks of operations and blocks; changed in the loop only."""
         self._closing = closing
@@ -62,18 +65,27 @@ class LoopThread:
         self._bell.setblocking(False)
         self._rung.setblocking(False)
         self._ended = threading.Event()
-        self.loop = asyncio.new_event_loop()
+        # Taken once: by the thread that runs the loop, or by what closes a loop that never ran.
+        self._turn = threading.Lock()
+        self._ident = 0
+        # Made in the thread: asyncio writes to stderr if an interrupt reaches the making of it.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        # What is to be called in the loop when there is one.
+        self._early: deque[Callable[[], object]] = deque()
         self._stop = asyncio.Event()
         open_threads.add(self)
-        self._thread = threading.Thread(target=self._run, name="etcd_sync", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
+
+    def __del__(self) -> None:
+        # Another one may have been used in its place. One that is begun is not deleted.
+        if hasattr(self, "_stop"):
             self.stop()
-            self._close()
-            raise
 
     # From any thread -------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread; idempotent, also if an exception interrupts it."""
+        if not self.begun:
+            threading.Thread(target=self._run, name="etcd_sync", daemon=True).start()
 
     def submit(self, operation: Operation[Any]) -> None:
         """Have an operation started; if the thread has ended, or is the parent's, it is refused.
@@ -110,8 +122,15 @@ class LoopThread:
         """Call a function in the loop, or never if the loop has ended or is the parent's."""
         if self.inherited:
             return  # it would wake the loop of the parent
+        loop = self.loop
+        if loop is None:
+            self._early.append(partial(function, *args))
+            loop = self.loop
+            if loop is None:
+                return
+            function, args = self._call_early, ()
         try:
-            self.loop.call_soon_threadsafe(function, *args)
+            loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
             pass  # it is closed
 
@@ -119,6 +138,8 @@ class LoopThread:
         """Begin to end the thread; idempotent."""
         self.stopped = True
         self.call_soon(self._stop.set)
+        if not (self.begun or self.inherited) and self._turn.acquire(blocking=False):
+            self._end()
 
     def stand_still(self) -> Callable[[], object]:
         """Stop the loop between two steps; return a function that has it go on."""
@@ -128,7 +149,7 @@ class LoopThread:
             still.set()
             go_on.wait(_STILL_TIME)
 
-        if threading.current_thread() is not self._thread:
+        if self.begun and threading.get_ident() != self._ident:
             self.call_soon(pause)
             still.wait(_STILL_TIME)
         return go_on.set
@@ -156,49 +177,61 @@ class LoopThread:
             pass  # it was read before
         self._start_all()
 
+    def _call_early(self) -> None:
+        while self._early:
+            self._early.popleft()()
+
     def _start_all(self) -> None:
+        loop = self.loop
+        assert loop is not None
         self._told = False
         queue = self._queue
         while queue:
-            queue.popleft().start(self.loop, self.tasks)
+            queue.popleft().start(loop, self.tasks)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.set_exception_handler(_handle)
+        if not self._turn.acquire(blocking=False):
+            return  # another one runs the loop, or it was closed
+        self.begun, self._ident = True, threading.get_ident()
         try:
-            self.loop.run_until_complete(self._serve())
+            self.loop = loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            loop.set_exception_handler(_handle)
+            loop.run_until_complete(self._serve(loop))
         finally:
             self.stopped = True
-            self._close()
-            open_threads.discard(self)
-            self._ended.set()
-            self._discard_if_ended()
+            self._end()
             # What was cancelled in vain: no thread waits for it any longer.
             for operation in tuple(self.tasks.values()):
                 if operation is not None and not operation.ended:
                     operation.end(asyncio.CancelledError())
 
-    def _close(self) -> None:
-        self.loop.close()
+    def _end(self) -> None:
+        if self.loop is not None:
+            self.loop.close()
         self._bell.close()
         self._rung.close()
+        open_threads.discard(self)
+        self._ended.set()
+        self._discard_if_ended()
 
-    async def _serve(self) -> None:
-        self.loop.add_reader(self._rung, self._start_when_told)
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._rung, self._start_when_told)
+        self._call_early()
         await self._stop.wait()
         # What is held is given back while the client is still connected.
-        await _end(lambda: set(self.tasks))
+        await _end_tasks(lambda: set(self.tasks))
         if self._closing is not None:
             closing = asyncio.ensure_future(self._closing())
             await asyncio.wait([closing], timeout=GIVE_BACK_TIME)
             if closing.done() and not closing.cancelled() and (error := closing.exception()):
                 _log.warning("the client was not closed cleanly: %s", repr(error))
         this = asyncio.current_task()
-        await _end(lambda: asyncio.all_tasks() - {this})
-        await self.loop.shutdown_asyncgens()
+        await _end_tasks(lambda: asyncio.all_tasks() - {this})
+        await loop.shutdown_asyncgens()
 
 
-async def _end(tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
+async def _end_tasks(tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
     """Cancel tasks, and those that begin meanwhile, and wait until they have ended."""
     deadline = monotonic() + GIVE_BACK_TIME
     cancelled: set[asyncio.Task[Any]] = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import weakref
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -13,7 +12,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from etcd_channel import ClientClosedError, ClientForkedError, NonCopyable
-from etcd_sync._at_exit import exiting, stop_here_at_exit, use_after_fork
+from etcd_sync._at_exit import exiting, stop_here_at_exit
 from etcd_sync._blocks import Block
 from etcd_sync._interruption import cancel_and_wait, insist, raise_later, wait_to_the_end
 from etcd_sync._iteration import Iteration
@@ -61,14 +60,16 @@ class Portal(NonCopyable):
     """
 
     def __init__(self, closing: Callable[[], Awaitable[object]] | None = None) -> None:
+        # No lock guards these: a signal handler or a finalizer that calls the portal may run at any
+        # step of another call, in the same thread, and would wait for itself.
         self._closing = closing
-        self._thread: LoopThread | None = None
         self._closed = False
-        # For starting and closing.
-        self._lock = threading.Lock()
-        # The blocks that were entered and not left, by the id of their manager, in that order.
-        self._blocks: dict[int, list[Block[Any]]] = {}
-        use_after_fork(self)
+        # One at most. `setdefault` decides whose is used if several threads make one at once.
+        self._made: dict[None, LoopThread] = {}
+        # The same, if it was started.
+        self._thread: LoopThread | None = None
+        # The blocks that were entered and not left, in that order.
+        self._blocks: dict[Block[Any], None] = {}
 
     # Calls -----------------------------------------------------------------------------
 
@@ -82,6 +83,17 @@ class Portal(NonCopyable):
         thread = self._thread
         if thread is None or thread.stopped or _running_loop() is not None:
             thread = self.thread()
+        return self._wait(thread, Run(partial(function, *args, **kwargs)))
+
+    def run_in(
+        self,
+        thread: LoopThread,
+        function: Callable[P, Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `run`, in the loop that `thread` had returned; another one is not used."""
         return self._wait(thread, Run(partial(function, *args, **kwargs)))
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -112,18 +124,22 @@ class Portal(NonCopyable):
         try:
             return self.run(self._entered, block)
         except BaseException as error:
+            # First, before any call, at which an interrupt may arrive.
+            block.abandoned = True
             if block.entered:
-                leave = partial(block.leave, type(error), error, error.__traceback__)
-                insist(block.thread, Run(leave))
-                self._forget(block)
+                self._leave(block, type(error), error, error.__traceback__)
             raise
+        finally:
+            del block  # its task keeps the error, whose traceback refers to this frame
 
     async def _entered(self, block: Block[T]) -> T:
         # The block is noted here in the loop, which no interrupt reaches: what is entered is known
         # to `exit`, however many interrupts reach the thread that enters it.
         value = await block.enter()
-        with self._lock:
-            self._blocks.setdefault(id(block.manager), []).append(block)
+        self._blocks[block] = None
+        if block.abandoned:
+            await block.leave(None, None, None)
+            self._forget(block)
         return value
 
     def exit(
@@ -138,36 +154,47 @@ class Portal(NonCopyable):
 
         It is left to the end even if Ctrl-C is pressed meanwhile, which is raised after that.
         """
-        block = self._innermost(manager)
-        leave = partial(block.leave, kind, error, trace)
+        block: Block[Any] | None = None
         try:
-            return self._wait(block.thread, Run(leave))
+            block = self._innermost(manager)
+            if block is not None:
+                leave = partial(block.leave, kind, error, trace)
+                suppressed = self._wait(block.thread, Run(leave))
+                self._forget(block)
+                return suppressed
         except BaseException as failure:
-            if not block.left:
-                insist(block.thread, Run(leave))
+            block = block or self._innermost(manager)
+            if block is not None:
+                self._leave(block, kind, error, trace)
             if error is not None and isinstance(failure, (ClientClosedError, ClientForkedError)):
                 return None
             raise
         finally:
-            self._forget(block)
+            del block  # its task keeps the error, whose traceback refers to this frame
+        raise RuntimeError(f"this was left more often than entered: {manager!r}")
 
-    def _innermost(self, manager: AbstractAsyncContextManager[Any]) -> Block[Any]:
+    def _innermost(self, manager: AbstractAsyncContextManager[Any]) -> Block[Any] | None:
         """Return the block that was entered last, by this thread if it has entered any."""
-        blocks = list(self._blocks.get(id(manager), ()))
-        if not blocks:
-            raise RuntimeError(f"this was left more often than entered: {manager!r}")
+        # Not with generators: an interrupt that arrives while one is finalized is lost.
+        blocks = [block for block in list(self._blocks) if block.manager is manager]
         own = threading.get_ident()
-        # Not with a generator: an interrupt that arrives while one is finalized is lost.
-        return ([block for block in blocks if block.owner == own] or blocks)[-1]
+        blocks = [block for block in blocks if block.owner == own] or blocks
+        return blocks[-1] if blocks else None
+
+    def _leave(
+        self,
+        block: Block[Any],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave a block whatever exceptions arrive, unless its end has begun."""
+        if not block.left:
+            insist(block.thread, Run(partial(block.leave, kind, error, trace)))
+        self._forget(block)
 
     def _forget(self, block: Block[Any]) -> None:
-        key = id(block.manager)
-        with self._lock:
-            blocks = self._blocks.get(key, [])
-            if block in blocks:
-                blocks.remove(block)
-            if not blocks:
-                self._blocks.pop(key, None)
+        self._blocks.pop(block, None)
 
     # Opening and closing ---------------------------------------------------------------
 
@@ -177,14 +204,17 @@ class Portal(NonCopyable):
         if loop is not None:
             own = self._thread is not None and loop is self._thread.loop
             raise RuntimeError(_IN_OWN_LOOP if own else _IN_A_LOOP)
-        with self._lock:
-            thread = self._thread
-            if thread is not None and thread.inherited:
+        thread = self._made.get(None)
+        if thread is None and not self._closed and not exiting():
+            thread = self._made.setdefault(None, LoopThread(self._closing))
+        if thread is not None:
+            if thread.inherited:
                 raise ClientForkedError(FORKED)
-            if thread is None and not self._closed and not exiting():
-                thread = self._thread = LoopThread(self._closing)
-                weakref.finalize(self, thread.stop).atexit = False
-            if thread is not None and not thread.stopped:
+            thread.start()
+            self._thread = thread
+            if self._closed:  # meanwhile, by another thread that did not see this one
+                thread.stop()
+            if not thread.stopped:
                 return thread
         stop_here_at_exit()
         raise ClientClosedError(CLOSED)
@@ -195,29 +225,28 @@ class Portal(NonCopyable):
         Idempotent; each call returns when the thread has ended, and blocks that were entered are
         left by then. An exception that arrives meanwhile is raised after that.
         """
-        with self._lock:
-            self._closed = True
-            thread = self._thread
+        self._closed = True
+        thread = self._made.get(None)
         if thread is None or thread.inherited:
             return
         thread.stop()
-        if _running_loop() is thread.loop:
+        if thread.loop is not None and _running_loop() is thread.loop:
             return  # it cannot wait for itself
         if not wait_to_the_end(thread.join, CLOSING_TIME):
             _log.warning("the thread of a closed client did not end in %d s", CLOSING_TIME)
 
     def reopen(self) -> None:
         """Accept calls again after `close`, which start another thread."""
-        with self._lock:
-            closed = self._closed
-        if closed:
+        if self._closed:
             self.close()  # another thread may be about to
-            with self._lock:
-                self._thread, self._closed = None, False
+            self._closed = False
+            self._thread = None
+            self._made.pop(None, None)
 
-    def after_fork(self) -> None:
-        """Make the portal usable in a forked process, if it was not in use before."""
-        self._lock = threading.Lock()
+    def __del__(self) -> None:
+        thread = getattr(self, "_made", {}).get(None)
+        if thread is not None:
+            thread.stop()
 
     # -----------------------------------------------------------------------------------
 

@@ -71,13 +71,16 @@ class Request(Generic[T]):
         """Wait for the result of the function, and await what it delegates."""
         try:
             while (delegated := await self._inbox.get()) is not None:
-                await _settle(*delegated)
+                # An interrupted call of the function waits no longer, and is not to be executed.
+                if not delegated[1].done():
+                    await _settle(*delegated)
         finally:
             while not self._inbox.empty():
                 rest = self._inbox.get_nowait()
                 if rest is not None:
                     rest[1].cancel()
-        value, error = self._answer
+        # An error has a traceback with the frame of `serve`.
+        (value, error), self._answer = self._answer, (None, None)
         if error is not None:
             try:
                 raise error

@@ -103,8 +103,8 @@ async def in_thread(function: Callable[..., T], *args: object, ending: threading
     On cancellation `ending` is set; the cancellation is raised when the function has returned.
     """
     request = Request(function, *args)
-    waiting = asyncio.create_task(request.result())
     threading.Thread(target=_serve, args=(request,), name="etcd_sync work", daemon=True).start()
+    waiting = asyncio.create_task(request.result())
     try:
         await asyncio.wait([waiting])
     except asyncio.CancelledError as cancellation:
