@@ -123,3 +123,19 @@ async def test_work_that_never_ran_can_be_closed() -> None:
     with pytest.raises(ClientClosedError):
         await flight.run()
     assert work.begun == 0
+
+
+async def test_each_caller_gets_an_error_of_its_own() -> None:
+    """A caller may change it, and its traceback gets the frames of the caller."""
+    work = Work()
+    flight = SingleFlight(work)
+    tasks = [await started(flight.run()) for _ in range(2)]
+    work.error = ConnectionTimeoutError("no answer", definite=True)
+    work.error.__cause__ = ValueError("the cause")
+    work.may_end.set()
+    first, second = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, ConnectionTimeoutError)
+    assert isinstance(second, ConnectionTimeoutError)
+    first.definite = False
+    assert second.definite
+    assert first.__cause__ is second.__cause__ is work.error.__cause__

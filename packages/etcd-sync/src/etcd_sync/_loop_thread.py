@@ -57,19 +57,14 @@ class LoopThread:
         """The tasks of operations and blocks; changed in the loop only."""
         self._closing = closing
         self._queue: deque[Operation[Any]] = deque()
-        # Whether the loop was told of the queue and has not looked at it yet.
-        self._told = False
-        # It is told by sockets of its own. `call_soon_threadsafe` wakes the loop in the same way,
-        # but also makes a handle in each call, and reads until there is nothing more to read.
-        self._bell, self._rung = socket.socketpair()
-        self._bell.setblocking(False)
-        self._rung.setblocking(False)
         self._ended = threading.Event()
         # Taken once: by the thread that runs the loop, or by what closes a loop that never ran.
         self._turn = threading.Lock()
         self._ident = 0
-        # Made in the thread: asyncio writes to stderr if an interrupt reaches the making of it.
+        # The loop and what wakes it are made in the thread: an interrupt that reached the making of
+        # them would leave half of it, and asyncio would write to stderr.
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._bell: socket.socket | None = None
         # What is to be called in the loop when there is one.
         self._early: deque[Callable[[], object]] = deque()
         self._stop = asyncio.Event()
@@ -90,25 +85,20 @@ class LoopThread:
     def submit(self, operation: Operation[Any]) -> None:
         """Have an operation started; if the thread has ended, or is the parent's, it is refused.
 
-        There is no lock, so that a finalizer may call this in the middle of another call. If the
-        loop was told already, it has not looked at the queue yet and will find this operation.
+        There is no lock, so that a signal handler or a finalizer may call this in the middle of
+        another call.
         """
         self._queue.append(operation)
-        if not self._told:
-            try:
-                self._told = True
-                self._ring()
-            except BaseException:
-                self._told = False
-                raise
+        self._ring()
         if self.stopped:
             self._discard_if_ended()
 
     def _ring(self) -> None:
-        if self.inherited:
-            return  # it would wake the loop of the parent
+        bell = self._bell
+        if bell is None or self.inherited:
+            return  # the loop looks at the queue when it begins; that of the parent must not wake
         try:
-            self._bell.send(b"\0")
+            bell.send(b"\0")
         except OSError:  # it is closed, or has no room
             self.call_soon(self._start_all)
 
@@ -170,9 +160,9 @@ class LoopThread:
 
     # In the loop -----------------------------------------------------------------------
 
-    def _start_when_told(self) -> None:
+    def _start_when_told(self, rung: socket.socket) -> None:
         try:
-            self._rung.recv(64)
+            rung.recv(64)
         except BlockingIOError:
             pass  # it was read before
         self._start_all()
@@ -184,7 +174,6 @@ class LoopThread:
     def _start_all(self) -> None:
         loop = self.loop
         assert loop is not None
-        self._told = False
         queue = self._queue
         while queue:
             queue.popleft().start(loop, self.tasks)
@@ -194,10 +183,17 @@ class LoopThread:
             return  # another one runs the loop, or it was closed
         self.begun, self._ident = True, threading.get_ident()
         try:
-            self.loop = loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(loop)
-            loop.set_exception_handler(_handle)
-            loop.run_until_complete(self._serve(loop))
+            # It is woken by sockets of its own. `call_soon_threadsafe` does it in the same way, but
+            # also makes a handle in each call, and reads until there is nothing more to read.
+            bell, rung = socket.socketpair()
+            with bell, rung:
+                bell.setblocking(False)
+                rung.setblocking(False)
+                self.loop = loop = asyncio.new_event_loop()
+                self._bell = bell
+                asyncio.set_event_loop(loop)
+                loop.set_exception_handler(_handle)
+                loop.run_until_complete(self._serve(loop, rung))
         finally:
             self.stopped = True
             self._end()
@@ -209,15 +205,14 @@ class LoopThread:
     def _end(self) -> None:
         if self.loop is not None:
             self.loop.close()
-        self._bell.close()
-        self._rung.close()
         open_threads.discard(self)
         self._ended.set()
         self._discard_if_ended()
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._rung, self._start_when_told)
+    async def _serve(self, loop: asyncio.AbstractEventLoop, rung: socket.socket) -> None:
+        loop.add_reader(rung, self._start_when_told, rung)
         self._call_early()
+        self._start_all()
         await self._stop.wait()
         # What is held is given back while the client is still connected.
         await _end_tasks(lambda: set(self.tasks))

@@ -1,0 +1,122 @@
+"""Calls during which the client is closed or the caller is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+import etcd_sync
+from etcd_sync._conversation import Conversation
+from etcd_sync._portal import Portal
+from etcd_sync.errors import BulkError
+
+TIME = 60.0
+
+
+@pytest.fixture
+def client(etcd_endpoint: str) -> Iterator[etcd_sync.Client]:
+    with etcd_sync.Client(endpoints=etcd_endpoint) as client:
+        yield client
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    portal = Portal()
+    yield portal
+    portal.close()
+
+
+def interrupt_when(condition: Callable[[], bool]) -> None:
+    """Send Ctrl-C to the main thread when a condition holds."""
+
+    def send() -> None:
+        deadline = time.monotonic() + TIME
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+def test_a_bulk_write_of_a_client_that_is_closed_meanwhile_tells_what_it_has_done(
+    client: etcd_sync.Client, etcd_endpoint: str, key_prefix: bytes
+) -> None:
+    seen: list[object] = []
+
+    def progress(*done: object) -> None:
+        seen.append(done)
+        if len(seen) == 1:
+            client.close()
+
+    pairs = [(key_prefix + b"%d" % number, b"v" * 50_000) for number in range(400)]
+    with pytest.raises(BulkError) as failed:
+        client.put_many(pairs, progress=progress)
+    assert not failed.value.definite
+    with etcd_sync.Client(endpoints=etcd_endpoint) as other:
+        written = other.get_prefix(key_prefix, count_only=True).count
+    report = failed.value.result
+    unknown = sum(len(part.positions) for part in report.unknown)
+    assert 0 < report.done <= written <= report.done + unknown
+
+
+def test_what_a_function_delegates_is_not_executed_if_its_call_was_interrupted(
+    portal: Portal,
+) -> None:
+    conversation = Conversation(portal)
+    waiting, go_on, executed = threading.Event(), asyncio.Event(), threading.Event()
+
+    async def wait() -> None:
+        waiting.set()
+        await go_on.wait()
+
+    async def execute() -> None:
+        executed.set()
+
+    def function() -> None:
+        interrupt_when(waiting.is_set)
+        with pytest.raises(KeyboardInterrupt):
+            conversation.run(wait)
+        request = conversation._serving
+        assert request is not None
+        # The task still awaits what the first call delegated, and this one waits behind it.
+        interrupt_when(lambda: not request._inbox.empty())
+        with pytest.raises(KeyboardInterrupt):
+            conversation.run(execute)
+        portal.call(go_on.set)
+
+    conversation.hold(conversation.ask, function)
+    assert not executed.is_set()
+
+
+def test_an_iteration_that_was_interrupted_does_not_seem_complete(portal: Portal) -> None:
+    waiting = threading.Event()
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        waiting.set()
+        await asyncio.Event().wait()
+
+    iteration = portal.iterate(items())
+    assert next(iteration) == 1
+    interrupt_when(waiting.is_set)
+    with pytest.raises(KeyboardInterrupt):
+        next(iteration)
+    with pytest.raises(RuntimeError, match="begin another"):
+        next(iteration)
+    iteration.close()
+    assert list(iteration) == []
+
+
+def test_a_watch_continues_after_an_interrupt(client: etcd_sync.Client, key_prefix: bytes) -> None:
+    with client.watch_prefix(key_prefix) as watch:
+        began = time.monotonic()
+        interrupt_when(lambda: time.monotonic() > began + 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            next(watch)
+        client.put(key_prefix + b"k", b"v")
+        assert next(watch).kv.key == key_prefix + b"k"
