@@ -54,6 +54,7 @@ class ModelStream:
         self.ended = False
         self.requests: deque[pb.WatchRequest] = deque()
         self.response_bytes = 0
+        self.is_through_grpc_proxy = False
 
     def send(self, request: pb.WatchRequest) -> None:
         if self.is_open:
@@ -110,6 +111,7 @@ class ModelChannel:
 
     def __init__(self, username: str | None = None) -> None:
         self.username = username
+        self.timeout = 2.0
         self.observer = Observer()
         self.streams: list[ModelStream] = []
         self._loop: asyncio.AbstractEventLoop | None = None

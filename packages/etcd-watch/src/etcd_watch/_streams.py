@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from etcd_channel import ChannelLike, ClientError, Stream
+from etcd_channel import ChannelLike, ClientError, ConnectionFailedError, Stream
+from etcd_watch._creations import Creation, Creations
 from etcd_watch._metrics import PARKED_WATCHES, WATCH_LAG
 from etcd_watch._refusals import can_retry, cancel_error
 from etcd_watch._subscription import Batch, State, Subscription
@@ -74,16 +73,6 @@ class WatchStreams:
         empty.stop()
 
 
-class _Creation(NamedTuple):
-    """A watch that the server was asked to create."""
-
-    watch_id: int
-    subscription: Subscription
-    with_fresh_token: bool
-    progress_requests: int
-    """How many progress requests were sent before it."""
-
-
 class WatchStream:
     """The watches of one stream; the handler of an `etcd_channel.Stream`.
 
@@ -115,7 +104,7 @@ class WatchStream:
         self._subscriptions: dict[Subscription, int | None] = {}
         self._by_id: dict[int, Subscription] = {}
         # Creations that the server has not answered, in order: a refusal may come without an ID.
-        self._creating: deque[_Creation] = deque()
+        self._creations = Creations(channel.timeout, self._reopen_without)
         # IDs that callers chose and that were used since the stream was opened.
         self._used: set[int] = set()
         # Progress requests since the stream was opened, and answers to them. A server may
@@ -155,7 +144,7 @@ class WatchStream:
     def add(self, subscription: Subscription) -> None:
         """Add a watch, and create it on the server."""
         self._subscriptions[subscription] = None
-        self._stream.send(self._create(subscription))
+        self._create(subscription)
 
     def remove(self, subscription: Subscription, error: ClientError | None = None) -> None:
         """End a watch, and cancel it on the server if it is on this stream."""
@@ -169,7 +158,7 @@ class WatchStream:
         if subscription.is_drained and subscription in self._subscriptions:
             subscription.unpark()
             self._measure_end_of_parking(subscription)
-            self._stream.send(self._create(subscription))
+            self._create(subscription)
 
     def create_again(self, subscription: Subscription) -> None:
         """Cancel an open watch on the server and create it again from its position."""
@@ -177,14 +166,35 @@ class WatchStream:
         if watch_id is not None and subscription.state is State.OPEN:
             self._cancel(watch_id)
             subscription.take_break()
-            self._stream.send(self._create(subscription))
+            self._create(subscription)
 
     def request_progress(self) -> None:
         """Send a progress request for all watches of the stream."""
         self._progress_requests += 1
         self._stream.send(_PROGRESS)
 
-    def _create(self, subscription: Subscription, *, opening: bool = False) -> pb.WatchRequest:
+    def _create(self, subscription: Subscription) -> None:
+        """Create a watch on the server, now or after those that are not answered yet."""
+        self._creations.add(subscription)
+        self._create_next()
+
+    def _create_next(self) -> None:
+        for request in self._next_creations():
+            self._stream.send(request)
+
+    def _next_creations(self) -> list[pb.WatchRequest]:
+        """Return the requests for all watches that may be created now."""
+        through_proxy = self._stream.is_through_grpc_proxy
+        requests = []
+        while (found := self._creations.take_next(through_proxy=through_proxy)) is not None:
+            subscription, opening = found
+            if subscription in self._subscriptions:
+                requests.append(self._request_creation(subscription, opening, through_proxy))
+        return requests
+
+    def _request_creation(
+        self, subscription: Subscription, opening: bool, through_proxy: bool
+    ) -> pb.WatchRequest:
         watch_id = subscription.spec.watch_id
         if not watch_id or watch_id in self._used:
             watch_id = next(self._ids)
@@ -193,8 +203,11 @@ class WatchStream:
         else:
             self._used.add(watch_id)
         self._subscriptions[subscription] = watch_id
-        self._by_id[watch_id] = subscription
-        self._creating.append(_Creation(watch_id, subscription, opening, self._progress_requests))
+        if not through_proxy:
+            # The proxy may have assigned this ID to another watch.
+            self._by_id[watch_id] = subscription
+        creation = Creation(watch_id, subscription, opening, self._progress_requests)
+        self._creations.sent(creation, through_proxy=through_proxy)
         return subscription.spec.create_request(watch_id, subscription.next_revision)
 
     def _is_requested(self, watch_id: int) -> bool:
@@ -204,11 +217,15 @@ class WatchStream:
         self._by_id.pop(watch_id, None)
         self._stream.send(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=watch_id)))
 
+    def _release(self, watch_id: int, subscription: Subscription) -> None:
+        if self._by_id.get(watch_id) is subscription:
+            del self._by_id[watch_id]
+
     def _forget(self, subscription: Subscription, error: ClientError | None) -> None:
         if subscription in self._subscriptions:
             watch_id = self._subscriptions.pop(subscription)
             if watch_id is not None:
-                self._by_id.pop(watch_id, None)
+                self._release(watch_id, subscription)
             self._measure_end_of_parking(subscription)
             if not self._subscriptions:
                 self._on_empty(self)
@@ -219,21 +236,21 @@ class WatchStream:
     def opened(self) -> Iterable[pb.WatchRequest]:
         self.is_broken = False
         self._by_id.clear()
-        self._creating.clear()
+        self._creations.clear()
         self._used.clear()
         self._progress_requests = self._progress_answers = 0
-        requests = []
         for subscription in self._subscriptions:
             self._subscriptions[subscription] = None
             if subscription.state is State.WAITING:
-                requests.append(self._create(subscription, opening=True))
-        return requests
+                self._creations.add(subscription, opening=True)
+        return self._next_creations()
 
     def received(self, response: pb.WatchResponse) -> None:
         if self.observer.listening and response.header.revision > self._newest_revision:
             self._newest_revision = response.header.revision
-        if response.created and self._creating:
-            self._take_answer(self._creating.popleft(), response)
+        if response.created and (creation := self._creations.answered()) is not None:
+            self._take_answer(creation, response)
+            self._create_next()
         elif response.watch_id == -1:
             self._take_for_all(response)
         else:
@@ -254,7 +271,7 @@ class WatchStream:
                         self._parked.add(subscription)
                         self.observer.measure(PARKED_WATCHES, 1)
 
-    def _take_answer(self, creation: _Creation, response: pb.WatchResponse) -> None:
+    def _take_answer(self, creation: Creation, response: pb.WatchResponse) -> None:
         watch_id, subscription, with_fresh_token, progress_requests = creation
         if self._subscriptions.get(subscription) != watch_id:
             return  # canceled before the server answered
@@ -264,10 +281,10 @@ class WatchStream:
         else:
             if response.watch_id != watch_id:
                 # etcd's grpc-proxy assigns IDs of its own.
-                self._by_id.pop(watch_id, None)
+                self._release(watch_id, subscription)
                 watch_id = response.watch_id
-                self._by_id[watch_id] = subscription
                 self._subscriptions[subscription] = watch_id
+            self._by_id[watch_id] = subscription
             if subscription.is_of_another_cluster(response.header):
                 self._cancel(watch_id)
                 self._forget(subscription, _another_cluster())
@@ -288,8 +305,8 @@ class WatchStream:
             return
         subscription.take_refusal()
         # The creations that are not answered yet would have got the same refusal.
-        for creation in self._creating:
-            creation.subscription.take_refusal()
+        for other in self._creations:
+            other.take_refusal()
         self._stream.reopen(error)
 
     def _take_for_all(self, response: pb.WatchResponse) -> None:
@@ -300,7 +317,16 @@ class WatchStream:
         for subscription in tuple(self._subscriptions):
             subscription.take_shared_progress(response, self._progress_answers)
 
+    def _reopen_without(self, silent: Subscription) -> None:
+        """Open the stream again: an answer that comes later could be for any creation."""
+        if silent in self._subscriptions:
+            # The others are created first then, so they do not wait for it again.
+            self._subscriptions[silent] = self._subscriptions.pop(silent)
+        what = f"the creation of a watch was not answered in {self._creations.answer_time:g} s"
+        self._stream.reopen(ConnectionFailedError(what, method=WATCH.name))
+
     def broken(self, error: ClientError) -> None:
+        self._creations.clear()
         self.last_error = error
         self.is_broken = True
         for subscription in self._subscriptions:
@@ -309,6 +335,7 @@ class WatchStream:
             self._on_empty(self)
 
     def ended(self, error: ClientError) -> None:
+        self._creations.clear()
         subscriptions, self._subscriptions = self._subscriptions, {}
         self._by_id.clear()
         for subscription in subscriptions:

@@ -1,0 +1,79 @@
+"""Watches through the proxy: each gets its own events, in whatever order the proxy answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from etcd_client import Client
+from etcd_testing import EtcdServer, GrpcProxy
+from etcd_watch import Watch
+
+HANG = 60.0
+"""Seconds after which a test counts as hung."""
+
+
+async def open_together(stack: contextlib.AsyncExitStack, watches: dict[bytes, Watch]) -> None:
+    await asyncio.gather(*map(stack.enter_async_context, watches.values()))
+
+
+async def check(writer: Client, watches: dict[bytes, Watch], value: bytes) -> None:
+    """Write each key, and check that its watch gets that."""
+    for key in watches:
+        await writer.put(key, value)
+    for key, watch in watches.items():
+        event = await asyncio.wait_for(anext(watch), HANG)
+        assert (event.kv.key, event.kv.value) == (key, value)
+
+
+async def test_two_watches_that_are_created_together_get_their_own_events(
+    etcd_grpc_proxy: GrpcProxy, key_prefix: bytes
+) -> None:
+    async with (
+        Client(endpoints=[etcd_grpc_proxy.endpoint]) as client,
+        Client(endpoints=[etcd_grpc_proxy.endpoint]) as other,
+    ):
+        for number in range(10):
+            old, new = (key_prefix + b"%d/%s" % (number, name) for name in (b"old", b"new"))
+            async with contextlib.AsyncExitStack() as stack:
+                # The proxy answers the second watch of a key at once, and asks the member before it
+                # answers the first one.
+                _ = await stack.enter_async_context(other.watch(old))
+                after = (await other.put(key_prefix, b"")).header.revision + 1
+                watches = {key: client.watch(key, start_revision=after) for key in (new, old)}
+                await open_together(stack, watches)
+                await check(other, watches, b"v")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_many_watches_get_their_own_events_over_restarts_of_the_proxy(killed: bool) -> None:
+    async with EtcdServer() as server, GrpcProxy(server) as proxy:
+        async with (
+            Client(endpoints=[server.endpoint]) as writer,
+            Client(endpoints=[proxy.endpoint]) as client,
+            Client(endpoints=[proxy.endpoint]) as other,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            keys = [b"k/%d" % number for number in range(40)]
+            await open_together(stack, {key: other.watch(key) for key in keys[::2]})
+            after = (await writer.put(b"k", b"")).header.revision + 1
+            watches = {key: client.watch(key, start_revision=after) for key in keys}
+            await open_together(stack, watches)
+            await check(writer, watches, b"before")
+            for _ in range(2):
+                await (proxy.kill() if killed else proxy.stop())
+                await check_while(proxy, writer, watches)
+                await check(writer, watches, b"after")
+
+
+async def check_while(proxy: GrpcProxy, writer: Client, watches: dict[bytes, Watch]) -> None:
+    """Write while the proxy is down, and start it."""
+    checking = asyncio.create_task(check(writer, watches, b"meanwhile"))
+    try:
+        await proxy.start()
+        await checking
+    finally:
+        checking.cancel()
+        await asyncio.wait([checking])
