@@ -77,3 +77,32 @@ async def check_while(proxy: GrpcProxy, writer: Client, watches: dict[bytes, Wat
     finally:
         checking.cancel()
         await asyncio.wait([checking])
+
+
+async def watchers(server: EtcdServer) -> int:
+    return int((await server.metrics())["etcd_debugging_mvcc_watcher_total"])
+
+
+async def test_watches_cancelled_during_their_creation_leave_nothing_on_the_server() -> None:
+    async with EtcdServer() as server, GrpcProxy(server) as proxy:
+        async with (
+            Client(endpoints=[proxy.endpoint]) as client,
+            Client(endpoints=[server.endpoint]) as writer,
+        ):
+            async with client.watch(b"other") as other:
+                before = await watchers(server)
+                for number in range(20):
+                    creating = asyncio.ensure_future(client.watch(b"k/%d" % number))
+                    # It asks in its first step, and the answer cannot have come yet.
+                    await asyncio.sleep(0)
+                    creating.cancel()
+                    await asyncio.wait([creating])
+                    assert creating.cancelled()
+                    # The answer to this creation comes after the late one.
+                    async with client.watch(b"own/%d" % number) as own:
+                        await check(writer, {b"own/%d" % number: own}, b"v")
+                deadline = asyncio.get_running_loop().time() + HANG
+                while (after := await watchers(server)) != before:
+                    assert asyncio.get_running_loop().time() < deadline, (before, after)
+                    await asyncio.sleep(0.02)
+                await check(writer, {b"other": other}, b"v")

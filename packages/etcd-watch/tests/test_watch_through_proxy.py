@@ -107,6 +107,20 @@ async def test_the_answer_to_a_canceled_creation_is_not_taken_for_the_next() -> 
     assert [each.kv.mod_revision for each in events] == [13]
 
 
+async def test_a_watch_canceled_during_its_creation_is_canceled_by_the_id_of_the_answer() -> None:
+    watches, stream = make_proxied()
+    gone = watch(watches, watch_id=7)
+    watches.remove(gone)
+    # The proxy may have another watch with the ID of the request.
+    assert stream.canceled() == []
+    answer(stream, 3)
+    assert stream.canceled() == [3]
+    gone = watch(watches)
+    watches.remove(gone)
+    stream.answer(response(-1, created=True, canceled=True))
+    assert stream.canceled() == []
+
+
 async def test_an_id_that_the_caller_chose_may_be_one_that_the_proxy_assigns_to_another() -> None:
     watches, stream = make_proxied()
     other = watch(watches, b"0")

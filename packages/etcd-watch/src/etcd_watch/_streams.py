@@ -149,7 +149,8 @@ class WatchStream:
     def remove(self, subscription: Subscription, error: ClientError | None = None) -> None:
         """End a watch, and cancel it on the server if it is on this stream."""
         watch_id = self._subscriptions.get(subscription)
-        if watch_id is not None:
+        # The proxy assigns an ID with its answer: `_take_answer` cancels the watch then.
+        if watch_id is not None and self._by_id.get(watch_id) is subscription:
             self._cancel(watch_id)
         self._forget(subscription, error)
 
@@ -274,7 +275,11 @@ class WatchStream:
     def _take_answer(self, creation: Creation, response: pb.WatchResponse) -> None:
         watch_id, subscription, with_fresh_token, progress_requests = creation
         if self._subscriptions.get(subscription) != watch_id:
-            return  # canceled before the server answered
+            # Canceled before the server answered, by the ID of the request if that is its ID.
+            is_assigned = self._stream.is_through_grpc_proxy or response.watch_id != watch_id
+            if is_assigned and not response.canceled:
+                self._cancel(response.watch_id)
+            return
         # A refusal has `created` set too: check `canceled` first.
         if response.canceled:
             self._take_cancel(subscription, response, with_fresh_token=with_fresh_token)
