@@ -249,6 +249,53 @@ async def test_a_callback_may_shut_the_watcher_down(server: EtcdServer, key_pref
         await until(lambda: streams(server), lambda count: count == 0)
 
 
+async def test_a_callback_may_shut_the_watcher_down_in_a_task_that_it_starts(
+    server: EtcdServer, key_prefix: bytes
+) -> None:
+    async with connect(server.endpoint) as (client, writer, _):
+        watcher = Watcher(client)
+        done: asyncio.Queue[None] = asyncio.Queue()
+
+        async def shut_down(event: Event | Exception) -> None:
+            await asyncio.gather(*(asyncio.create_task(watcher.shutdown()) for _ in range(2)))
+            done.put_nowait(None)
+
+        for _ in range(3):
+            await watcher.add_callback(key_prefix, shut_down)
+        await writer.put(key_prefix)
+        await within(done.get())
+        await within(watcher.shutdown())
+
+
+async def test_a_task_that_a_callback_left_behind_waits_for_the_next_call_of_it(
+    server: EtcdServer, key_prefix: bytes
+) -> None:
+    async with connect(server.endpoint) as (client, writer, _):
+        watcher = Watcher(client)
+        tasks: list[asyncio.Task[None]] = []
+        called, go_on = asyncio.Event(), asyncio.Event()
+
+        async def shut_down_later() -> None:
+            await called.wait()
+            await watcher.shutdown()
+
+        async def callback(event: Event | Exception) -> None:
+            if not tasks:
+                tasks.append(asyncio.create_task(shut_down_later()))
+                return
+            called.set()
+            await go_on.wait()
+
+        await watcher.add_callback(key_prefix, callback)
+        for _ in range(2):
+            await writer.put(key_prefix)
+        await within(called.wait())
+        await until(lambda: watchers(server), lambda count: count == 0)
+        assert not tasks[0].done()
+        go_on.set()
+        await within(tasks[0])
+
+
 async def test_a_watcher_that_was_shut_down_may_be_used_again(
     server: EtcdServer, key_prefix: bytes
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from etcd_channel import (
@@ -29,6 +30,18 @@ __all__ = ["Watcher", "WatcherCallback"]
 _log = logging.getLogger("etcd_watch")
 
 
+class _Call:
+    """A call of a callback, and the task that makes it; None when the callback has returned."""
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self.task = task
+
+
+# The call that this code is part of. The tasks that a callback starts inherit it, such as the one
+# in which `asyncio.wait_for` runs `shutdown` before Python 3.12.
+_current_call: ContextVar[_Call | None] = ContextVar("etcd_watch_call", default=None)
+
+
 class WatcherCallback(NonCopyable):
     """A callback and the watch whose events it receives."""
 
@@ -50,12 +63,16 @@ class WatcherCallback(NonCopyable):
         self.error = None
 
     async def _call(self, event_or_error: Event | Exception) -> None:
+        call = _Call(asyncio.current_task())
+        _current_call.set(call)
         try:
             result = self.callback(event_or_error)
             if inspect.isawaitable(result):
                 await result
         except Exception:
             _log.exception("the callback of watch %s failed", self.watch_id)
+        finally:
+            call.task = None
 
     def __repr__(self) -> str:
         return f"WatcherCallback(watch_id={self.watch_id}, error={self.error!r})"
@@ -87,8 +104,8 @@ class Watcher(NonCopyable):
         self._streams = WatchStreams(channel, self._metadata)
         self._watches: dict[int, Watch] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        # The tasks whose callback is calling `shutdown`.
-        self._shutting_down: set[asyncio.Task[Any]] = set()
+        # The tasks whose callback is calling `shutdown`, once for each such call.
+        self._shutting_down: list[asyncio.Task[Any]] = []
 
     def __repr__(self) -> str:
         endpoints = ", ".join(self._channel.endpoints)
@@ -104,20 +121,22 @@ class Watcher(NonCopyable):
         `ClientClosedError`. On cancellation the watches still end, but the callbacks are not waited
         for.
         """
-        here = asyncio.current_task()
-        assert here is not None
         streams, self._streams = self._streams, WatchStreams(self._channel, self._metadata)
         watches, self._watches = self._watches, {}
         for watch in watches.values():
             await watch.cancel()
         await finish(streams.close())
-        self._shutting_down.add(here)
+        call = _current_call.get()
+        here = call.task if call is not None else None
+        if here is not None:
+            self._shutting_down.append(here)
         try:
-            tasks = self._tasks - self._shutting_down
+            tasks = self._tasks.difference(self._shutting_down)
             if tasks:
                 await asyncio.wait(tasks)
         finally:
-            self._shutting_down.discard(here)
+            if here is not None:
+                self._shutting_down.remove(here)
 
     async def add_callback(
         self,
