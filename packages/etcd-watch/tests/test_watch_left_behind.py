@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from watch_model import make_stream
 from watch_support import HANG, streams, until, watchers
 
+from etcd_channel import ClientError, ConnectionFailedError
 from etcd_testing import EtcdServer
+from etcd_watch._subscription import Subscription
+from etcd_watch.requests import WatchSpec
 
 # The start of every program: Python and asyncio at their strictest, debug mode included.
 OPTIONS = ("-X", "dev", "-W", "error")
@@ -293,3 +297,27 @@ async def main(endpoint, prefix):
         server.endpoint,
         key_prefix.decode(),
     )
+
+
+def test_the_reasons_of_breaks_and_of_the_end_are_kept_without_frames() -> None:
+    watches, stream = make_stream()
+    subscription = Subscription(WatchSpec(b"k"), lambda: None)
+    watches.add(subscription)
+    cause = ValueError("of gRPC")
+
+    def raised() -> ClientError:
+        try:
+            raise ConnectionFailedError("refused", endpoint="a:1") from cause
+        except ClientError as error:
+            return error
+
+    error = raised()
+    stream.break_(error)
+    kept = watches.last_error
+    stream.end(error)
+    for found in (kept, subscription.error):
+        assert isinstance(found, ConnectionFailedError)
+        assert found.__traceback__ is None
+        assert (found.message, found.endpoint, found.__cause__) == ("refused", "a:1", cause)
+    # Others may have got the same error.
+    assert error.__traceback__ is not None

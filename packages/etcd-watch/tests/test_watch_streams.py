@@ -173,9 +173,10 @@ def test_the_end_of_the_stream_is_the_end_of_all_its_watches() -> None:
     created = watch(watches)
     create_all(stream)
     waiting = watch(watches)
-    error = ConnectionFailedError("for good")
-    stream.end(error)
-    assert created.error is waiting.error is error
+    stream.end(ConnectionFailedError("for good"))
+    assert created.error is waiting.error
+    assert isinstance(created.error, ConnectionFailedError)
+    assert created.error.message == "for good"
 
 
 # Refusals ----------------------------------------------------------------------------------

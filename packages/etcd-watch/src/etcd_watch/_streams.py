@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -332,7 +333,7 @@ class WatchStream:
 
     def broken(self, error: ClientError) -> None:
         self._creations.clear()
-        self.last_error = error
+        self.last_error = _without_frames(error)
         self.is_broken = True
         for subscription in self._subscriptions:
             subscription.take_break()
@@ -341,6 +342,7 @@ class WatchStream:
 
     def ended(self, error: ClientError) -> None:
         self._creations.clear()
+        error = _without_frames(error)
         subscriptions, self._subscriptions = self._subscriptions, {}
         self._by_id.clear()
         for subscription in subscriptions:
@@ -359,6 +361,13 @@ class WatchStream:
         if subscription in self._parked:
             self._parked.remove(subscription)
             self.observer.measure(PARKED_WATCHES, -1)
+
+
+def _without_frames(error: ClientError) -> ClientError:
+    """Return a copy to be kept: the frames in the traceback would keep what they refer to."""
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own
 
 
 def _another_cluster() -> ClientError:
