@@ -25,11 +25,6 @@ def table() -> dict[str, str]:
     return dict(rows[1:])
 
 
-async def watch_id(server: EtcdServer, proxy: GrpcProxy, client: Client) -> str:
-    async with client.watch(b"k", watch_id=4711) as watch:
-        return "that number" if watch.watch_id == 4711 else "the proxy assigns an ID of its own"
-
-
 async def progress(server: EtcdServer, proxy: GrpcProxy, client: Client) -> str:
     async with client.watch(b"k") as watch:
         await client.put(b"other", b"")
@@ -130,7 +125,6 @@ async def large(server: EtcdServer, proxy: GrpcProxy, client: Client) -> str:
 
 
 CHECKS: dict[str, Check] = {
-    "`watch_id` of a watch": watch_id,
     "`request_progress` while others write": progress,
     "`refresh` of a lease that is kept alive": refresh_of_what_is_kept_alive,
     "`refresh` and keep-alives with authentication": refresh_with_authentication,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
 
 from etcd_client import Client
 from etcd_testing import EtcdServer, GrpcProxy
-from etcd_watch import Watch
+from etcd_watch import Event, Watch, Watcher
 
 HANG = 60.0
 """Seconds after which a test counts as hung."""
@@ -106,3 +107,27 @@ async def test_watches_cancelled_during_their_creation_leave_nothing_on_the_serv
                     assert asyncio.get_running_loop().time() < deadline, (before, after)
                     await asyncio.sleep(0.02)
                 await check(writer, {b"other": other}, b"v")
+
+
+async def test_watches_have_ids_of_the_client_which_no_two_share(
+    etcd_grpc_proxy: GrpcProxy, key_prefix: bytes
+) -> None:
+    got: asyncio.Queue[tuple[int, Event | Exception]] = asyncio.Queue()
+
+    async with Client(endpoints=[etcd_grpc_proxy.endpoint]) as client:
+        watcher = Watcher(client)
+        # More than fit on a stream: the proxy assigns the same IDs on each.
+        added = [
+            await watcher.add_callback(key_prefix, partial(lambda *call: got.put_nowait(call), n))
+            for n in range(70)
+        ]
+        assert len({each.watch_id for each in added}) == len(added)
+        for wanted in (1, 2):
+            chosen = await watcher.add_callback(key_prefix + b"chosen", print, watch_id=wanted)
+            assert chosen.watch_id == wanted
+        assert added[0].watch_id is not None
+        await watcher.cancel(added[0].watch_id)
+        await client.put(key_prefix, b"")
+        called = {(await asyncio.wait_for(got.get(), HANG))[0] for _ in added[1:]}
+        assert called == set(range(1, len(added)))
+        await watcher.shutdown()

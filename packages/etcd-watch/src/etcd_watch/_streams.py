@@ -134,8 +134,10 @@ class WatchStream:
         return watch_id not in self._used and len(self._subscriptions) < WATCHES_PER_STREAM
 
     def uses(self, watch_id: int) -> bool:
-        """Whether a watch of this stream has the ID."""
-        return watch_id in self._by_id or any(
+        """Whether a watch of this stream has the ID, or asks for it."""
+        if not self._stream.is_through_grpc_proxy and watch_id in self._by_id:
+            return True
+        return any(
             watch_id in (subscription.spec.watch_id, subscription.watch_id)
             for subscription in self._subscriptions
         )
@@ -295,7 +297,7 @@ class WatchStream:
                 self._cancel(watch_id)
                 self._forget(subscription, _another_cluster())
             else:
-                subscription.take_created(watch_id, response.header, progress_requests)
+                subscription.take_created(creation.watch_id, response.header, progress_requests)
 
     def _take_cancel(
         self, subscription: Subscription, response: pb.WatchResponse, *, with_fresh_token: bool

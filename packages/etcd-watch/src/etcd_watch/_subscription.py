@@ -53,7 +53,10 @@ class Subscription:
         self.created = False
         """Whether the server has ever created it."""
         self.watch_id = 0
-        """The ID of its first creation; 0 before."""
+        """The ID that its first creation asked for; 0 before that was answered.
+
+        No other watch of the client has it, as opposed to those that etcd's grpc-proxy assigns.
+        """
         self.dropped = 0
         """How many received events were dropped."""
         self._progress_wanted = 0
