@@ -1,4 +1,4 @@
-"""The environment variables of etcd and etcdctl."""
+"""The environment variables of etcd and etcdctl, and flags that cannot be variables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 
-__all__ = ["etcdctl_environment", "program_environment"]
+__all__ = ["ETCDCTL_FLAGS", "etcdctl_environment", "program_environment"]
+
+ETCDCTL_FLAGS = ("--command-timeout=25s", "--dial-timeout=25s", "--keepalive-timeout=25s")
+"""Flags that let etcdctl wait for a busy machine; its defaults are 5, 2 and 6 seconds.
+
+They are shorter than the timeout of `EtcdServer.etcdctl`, so that it still says what failed. Flags
+of the caller come later and override them. They are no variables, because etcdctl ignores
+ETCDCTL_COMMAND_TIMEOUT. etcdutl does not have them.
+"""
 
 _GO_ARCHITECTURES = {"aarch64": "arm64"}
 

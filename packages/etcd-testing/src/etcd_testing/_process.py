@@ -87,7 +87,7 @@ class GuardedProcess:
         """Wait at most `timeout` seconds for the program to end; return whether it has."""
         return await self._until(lambda: not self.running, timeout)
 
-    async def freeze(self, frozen: bool, timeout: float = 10.0) -> bool:
+    async def freeze(self, frozen: bool, timeout: float = 60.0) -> bool:
         """Send SIGSTOP or SIGCONT and wait for its effect; return whether it had one."""
         self.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
         await self._until(lambda: self.stopped == frozen or not self.running, timeout)
@@ -102,7 +102,7 @@ class GuardedProcess:
             await asyncio.sleep(_PAUSE)
         return True
 
-    async def close(self, timeout: float = 20.0) -> None:
+    async def close(self, timeout: float = 60.0) -> None:
         """Kill the program and wait until the guard has cleaned up; idempotent."""
         # First, and without an await: this ends the guard even if close is cancelled.
         with contextlib.suppress(OSError):

@@ -180,7 +180,7 @@ class Program(Running):
                 raise self._start_error(f"was not healthy after {self.start_timeout} s")
             await asyncio.sleep(_HEALTH_PAUSE)
 
-    async def stop(self, *, timeout: float = 10.0) -> None:
+    async def stop(self, *, timeout: float = 60.0) -> None:
         """End the process with SIGTERM, after `timeout` seconds with SIGKILL; keep the data.
 
         Returns when it has ended, at once if it is not running. A cancellation is raised after
@@ -197,7 +197,7 @@ class Program(Running):
     async def kill(self) -> None:
         """End the process with SIGKILL and wait for its end; keep the data."""
         self._signal(signal.SIGKILL)
-        if self._process is not None and not await self._process.ended(10.0):
+        if self._process is not None and not await self._process.ended(60.0):
             raise EtcdTestingError(f"{self.name} (pid {self.pid}) has not ended after SIGKILL")
 
     async def pause(self) -> None:

@@ -86,7 +86,7 @@ class EtcdCluster(Running):
         await asyncio.gather(*(member.close() for member in self.members))
         await asyncio.gather(*(proxy.close() for proxy in self._proxies()))
 
-    async def leader(self, *, timeout: float = 10.0) -> EtcdServer:
+    async def leader(self, *, timeout: float = 60.0) -> EtcdServer:
         """Return the leader; wait until there is one that a majority follows.
 
         Paused members are not asked. Raises TimeoutError after `timeout` seconds.

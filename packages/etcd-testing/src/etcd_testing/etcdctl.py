@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ._environment import ETCDCTL_FLAGS
 from ._finish import finish, limited
 from ._non_copyable import NonCopyable
 from ._process import GuardedProcess
@@ -24,22 +25,31 @@ async def run_etcdctl(
     program: Path,
     args: Sequence[str],
     *,
+    flags: Sequence[str] = (),
     env: Mapping[str, str],
     stdin: str | None,
     timeout: float,
 ) -> str:
-    """Run a command of etcdctl to its end; see `EtcdServer.etcdctl`."""
+    """Run a command of etcdctl to its end; see `EtcdServer.etcdctl`.
+
+    `flags` come before `args`, and are not shown in errors.
+    """
     try:
-        return await limited(_run(program, args, env, stdin), timeout)
+        return await limited(_run(program, flags, args, env, stdin), timeout)
     except TimeoutError as error:
         raise TimeoutError(f"`{_line(args)}` did not end within {timeout} s") from error
 
 
 async def _run(
-    program: Path, args: Sequence[str], env: Mapping[str, str], stdin: str | None
+    program: Path,
+    flags: Sequence[str],
+    args: Sequence[str],
+    env: Mapping[str, str],
+    stdin: str | None,
 ) -> str:
     process = await asyncio.create_subprocess_exec(
         str(program),
+        *flags,
         *args,
         env=dict(env),
         stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
@@ -67,11 +77,12 @@ class EtcdctlSession(NonCopyable):
     """An etcdctl that runs during its `async with`; it never outlives this process.
 
     At the end of the block it is stopped by SIGINT, so that `etcdctl lock` releases its lock;
-    after ten seconds by SIGKILL.
+    after sixty seconds by SIGKILL.
     """
 
     def __init__(self, program: Path, args: Sequence[str], *, env: Mapping[str, str]) -> None:
-        self._command = [str(program), *args]
+        self._args = tuple(args)
+        self._command = [str(program), *ETCDCTL_FLAGS, *args]
         self._env = dict(env)
         self._directory: Path | None = None
         self._process: GuardedProcess | None = None
@@ -103,7 +114,7 @@ class EtcdctlSession(NonCopyable):
         except FileNotFoundError:
             return ""
 
-    async def line(self, *, timeout: float = 10.0) -> str:
+    async def line(self, *, timeout: float = 60.0) -> str:
         """Wait for its next whole line of output; return it without the line break.
 
         Raises `EtcdctlError` if it ends without one, TimeoutError after `timeout` seconds.
@@ -119,15 +130,13 @@ class EtcdctlSession(NonCopyable):
             if not running:
                 raise self._ended_error()
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"`{_line(self._command[1:])}` printed no line within {timeout} s"
-                )
+                raise TimeoutError(f"`{_line(self._args)}` printed no line within {timeout} s")
             await asyncio.sleep(_PAUSE)
 
-    async def ended(self, *, timeout: float = 10.0) -> int:
+    async def ended(self, *, timeout: float = 60.0) -> int:
         """Wait for its end; return the exit status. Raises TimeoutError after `timeout` s."""
         if not await self._started.ended(timeout):
-            raise TimeoutError(f"`{_line(self._command[1:])}` did not end within {timeout} s")
+            raise TimeoutError(f"`{_line(self._args)}` did not end within {timeout} s")
         assert self._started.returncode is not None
         return self._started.returncode
 
@@ -150,7 +159,7 @@ class EtcdctlSession(NonCopyable):
         try:
             if self.running:
                 self._started.signal(signal.SIGINT)
-                await self._started.ended(10.0)
+                await self._started.ended(60.0)
         finally:
             await self._started.close()
 
@@ -168,7 +177,7 @@ class EtcdctlSession(NonCopyable):
     def _ended_error(self) -> EtcdctlError:
         status, output = self._started.returncode, self.output()
         return EtcdctlError(
-            f"`{_line(self._command[1:])}` ended with status {status}: {output.strip()}",
+            f"`{_line(self._args)}` ended with status {status}: {output.strip()}",
             returncode=-1 if status is None else status,
             stdout=output,
             stderr="",

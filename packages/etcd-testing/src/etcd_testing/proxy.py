@@ -89,7 +89,7 @@ class FaultProxy(Running):
         if self._faults.reply_killed is not None:
             self._faults.reply_killed.cancel()
 
-    async def until(self, condition: Callable[[Counters], bool], *, timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[Counters], bool], *, timeout: float = 60.0) -> None:
         """Wait until the counters fulfil a condition, for example `lambda c: c.accepted >= 2`.
 
         Raises TimeoutError, with the counters in its message, after `timeout` seconds.

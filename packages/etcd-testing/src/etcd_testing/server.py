@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ._environment import etcdctl_environment, program_environment
+from ._environment import ETCDCTL_FLAGS, etcdctl_environment, program_environment
 from ._pages import read_metrics
 from ._program import Program
 from .binaries import find_binary
@@ -157,7 +157,7 @@ class EtcdServer(Program):
             raise EtcdTestingError(f"{self.name} runs already with certificates of its own")
         self._tls_source = other
 
-    async def metrics(self, *, timeout: float = 5.0) -> dict[str, float]:
+    async def metrics(self, *, timeout: float = 60.0) -> dict[str, float]:
         """Return the page /metrics: each sample's value, by its name with its labels if any."""
         return await read_metrics(self.host, self._ports[-1].port, timeout=timeout)
 
@@ -178,7 +178,9 @@ class EtcdServer(Program):
         seconds. On timeout and on cancellation it is killed.
         """
         program, env = self._etcdctl(args, user)
-        return await run_etcdctl(program, args, env=env, stdin=stdin, timeout=timeout)
+        return await run_etcdctl(
+            program, args, flags=ETCDCTL_FLAGS, env=env, stdin=stdin, timeout=timeout
+        )
 
     def etcdctl_session(self, *args: str, user: str | None = None) -> EtcdctlSession:
         """Run the real etcdctl for a command that keeps running: lock, elect or watch.
