@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Final
+from typing import Any, Final
 
 from etcd_testing import BinaryNotFoundError, EtcdServer, find_binary
 
-__all__ = ["HANG", "fill", "snapshot_tool"]
+__all__ = ["HANG", "PATIENT", "fill", "snapshot_tool"]
 
 HANG: Final = 60.0
 """The timeout of a test that hangs; nothing is measured by it."""
+
+PATIENT: Final[dict[str, Any]] = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+"""Arguments of a channel whose calls do not fail if the machine stands still for seconds."""
 
 
 async def fill(server: EtcdServer, megabytes: int = 6, *, key: str = "big") -> None:

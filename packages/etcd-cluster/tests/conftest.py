@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from cluster_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_cluster import ClusterClient, MaintenanceClient
@@ -20,7 +21,7 @@ async def server() -> AsyncIterator[EtcdServer]:
 
 @pytest.fixture
 async def channel(server: EtcdServer) -> AsyncIterator[Channel]:
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         yield channel
 
 
