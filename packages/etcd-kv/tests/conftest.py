@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from kv_coalescing_support import Recorder, until_gets_are_shared
+from kv_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_kv import KVClient
@@ -18,7 +19,7 @@ GrantLease = Callable[[], Awaitable[int]]
 @pytest.fixture
 async def kv(etcd_endpoint: str) -> AsyncIterator[KVClient]:
     """A client of the shared server; a test uses only keys below its `key_prefix`."""
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield KVClient(channel)
 
 
@@ -54,7 +55,7 @@ def private_server() -> Iterator[EtcdServer]:
 @pytest.fixture
 async def sent(etcd_endpoint: str) -> AsyncIterator[Recorder]:
     """The view below the client `shared`."""
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield Recorder(channel)
 
 

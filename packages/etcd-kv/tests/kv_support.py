@@ -1,17 +1,29 @@
-"""Helpers of the tests with users and their permissions."""
+"""Helpers of the tests of etcd-kv: channels and tests with enough time, users with permissions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
 from etcd_testing import EtcdServer
 
-__all__ = ["PASSWORD", "end", "server_with_users"]
+__all__ = ["PASSWORD", "PATIENT", "end", "server_with_users", "with_enough_time"]
 
 PASSWORD = "a password of its own"
 """The password of each user."""
+
+PATIENT: Final[dict[str, Any]] = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+"""Arguments of a channel whose calls do not fail if the machine stands still for seconds."""
+
+
+async def with_enough_time(test: Callable[[float], Awaitable[None]], *seconds: float) -> None:
+    """Run a test with a timeout, and again with a longer one if the machine was too busy for it."""
+    for timeout in seconds[:-1]:
+        with suppress(AssertionError, TimeoutError):
+            return await test(timeout)
+    await test(seconds[-1])
 
 
 @contextmanager

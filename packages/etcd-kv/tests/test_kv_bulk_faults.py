@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from kv_support import PASSWORD, end, server_with_users
+from kv_support import PASSWORD, PATIENT, end, server_with_users
 
 from etcd_channel import Channel, ClientError
 from etcd_channel.errors import ConnectionFailedError, PermissionDeniedError
@@ -40,7 +40,7 @@ async def check(kv: KVClient, key_prefix: bytes, result: PutMany, count: int) ->
 async def test_a_lost_answer_leaves_its_part_unknown(
     etcd_endpoint: str, kv: KVClient, key_prefix: bytes
 ) -> None:
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
         through = KVClient(channel)
         await through.get(key_prefix)
         result = PutMany()
@@ -74,7 +74,7 @@ async def test_a_lost_answer_leaves_its_part_unknown(
 async def test_of_several_in_flight_each_is_told_when_the_connection_breaks(
     etcd_endpoint: str, kv: KVClient, key_prefix: bytes
 ) -> None:
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
         lost = 0
         for number in range(20):
             mine = key_prefix + b"%d/" % number
@@ -121,7 +121,7 @@ async def test_a_restart_of_the_server_loses_nothing_that_is_told_to_be_done(
 
 
 async def test_reads_go_on_over_a_lost_answer(etcd_endpoint: str, key_prefix: bytes) -> None:
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         pairs = many(key_prefix, 500)
         await kv.put_many(pairs)
@@ -134,7 +134,7 @@ async def test_reads_go_on_over_a_lost_answer(etcd_endpoint: str, key_prefix: by
 async def test_a_cancelled_put_tells_what_is_done(
     private_server: EtcdServer, key_prefix: bytes
 ) -> None:
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         results: list[PutMany] = []
 
@@ -190,7 +190,7 @@ async def test_a_cancelled_source_that_waits_leaves_what_it_gave_not_done(
 
 
 async def test_a_closed_client_tells_what_is_done(etcd_endpoint: str, key_prefix: bytes) -> None:
-    channel = Channel(etcd_endpoint)
+    channel = Channel(etcd_endpoint, **PATIENT)
     kv = KVClient(channel)
     result = DeleteMany()
     closing: list[asyncio.Task[None]] = []

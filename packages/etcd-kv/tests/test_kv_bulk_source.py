@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView
 from etcd_kv import BulkError, KVClient, PutMany
@@ -99,7 +100,7 @@ async def test_no_more_is_read_after_a_failure(etcd_endpoint: str, key_prefix: b
 
     source: Any = InThreads(items())
     result = PutMany()
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         with pytest.raises(BulkError, match=r"pairs\[0:10\].*lease not found"):
             await KVClient(Failing(channel)).put_many(source, max_txn_ops=10, result=result)
     assert read_on == [0]

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from kv_coalescing_support import Recorder, gets_are_shared
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView
 from etcd_kv import KVClient
@@ -183,7 +184,7 @@ async def test_a_transaction_does_not_run_in_the_context_of_a_caller(
             seen[rpc.name] = variable.get(None)
             return super().call(rpc, request, **options)
 
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         shared = KVClient(Reading(channel)).coalescing()
         variable.set("the caller's")
         await asyncio.gather(*(shared.put(key_prefix + b"%d" % n, b"") for n in range(50)))

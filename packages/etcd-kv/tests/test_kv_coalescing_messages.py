@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kv_coalescing_support import Recorder
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView
 from etcd_channel.errors import LeaseNotFoundError
@@ -120,7 +121,7 @@ def test_any_mix_of_calls_has_the_results_of_single_calls(
                 assert (None if found is None else found.value) == model.get(key)
 
     async def run() -> None:
-        async with Channel(etcd_endpoint) as channel:
+        async with Channel(etcd_endpoint, **PATIENT) as channel:
             shared = KVClient(channel).coalescing()
             await shared.delete_prefix(key_prefix)
             await shared.get(key_prefix)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kv_coalescing_support import Recorder
+from kv_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_channel.errors import (
@@ -140,7 +141,7 @@ async def test_the_servers_limit_of_operations_is_learned(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server: EtcdServer = etcd_server_factory(args=["--max-txn-ops=10"])
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         sent = Recorder(channel)
         shared = KVClient(sent).coalescing()
         sizes: list[int] = []
@@ -159,7 +160,7 @@ async def test_a_full_database_refuses_puts_and_no_other_calls(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory(quota_backend_bytes=4 << 20)
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
 
         async def fill() -> None:

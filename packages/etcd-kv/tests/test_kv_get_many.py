@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView
 from etcd_channel.errors import FutureRevisionError, RevisionCompactedError
@@ -60,7 +61,7 @@ async def test_a_revision_can_be_given(kv: KVClient, key_prefix: bytes) -> None:
 
 
 async def test_a_compacted_revision_is_told(private_server: EtcdServer, key_prefix: bytes) -> None:
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         keys = await filled(kv, key_prefix, 30)
         revision = (await kv.put(key_prefix, b"")).header.revision
@@ -172,7 +173,7 @@ async def test_a_slow_source_does_not_hold_up_what_is_read(
             if len(read) == 11:
                 yielded.set()
 
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         await asyncio.wait_for(scan(KVClient(Answering(channel))), 60)
     assert read == keys
 
@@ -212,7 +213,7 @@ async def test_large_values_are_read_in_smaller_parts_where_answers_are_limited(
 async def test_a_read_that_is_cancelled_ends_at_once_and_leaves_nothing(
     private_server: EtcdServer, key_prefix: bytes
 ) -> None:
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         keys = await filled(kv, key_prefix, 500)
         for turns in range(30):

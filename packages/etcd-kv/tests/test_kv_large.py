@@ -20,11 +20,11 @@ async def test_a_response_of_sixty_thousand_keys_is_received(
     async def write(batch: range) -> None:
         async with busy:
             puts = [kv.transactions.put(key_prefix + b"%06d" % number, VALUE) for number in batch]
-            await kv.transaction([], puts)
+            await kv.transaction([], puts, timeout=120)
 
     await asyncio.gather(*map(write, batches))
 
-    result = await kv.get_prefix(key_prefix)
+    result = await kv.get_prefix(key_prefix, timeout=120)
 
     assert (len(result), result.count, result.more) == (KEYS, KEYS, False)
     assert sum(len(one.key) + len(one.value) for one in result) > 4 << 20
@@ -36,7 +36,7 @@ async def test_a_response_of_sixty_thousand_keys_is_received(
         key_prefix + b"030001",
     ]
 
-    deleted = await kv.delete_prefix(key_prefix, prev_kv=True)
+    deleted = await kv.delete_prefix(key_prefix, prev_kv=True, timeout=120)
 
     assert (deleted.deleted, len(deleted)) == (KEYS, KEYS)
     assert deleted[12_345].value == VALUE

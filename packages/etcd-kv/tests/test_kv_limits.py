@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_channel.errors import (
@@ -53,7 +54,7 @@ async def test_a_full_database_accepts_reads_and_deletions_but_no_puts(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory(quota_backend_bytes=4 * MIB)
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         written = 0
 
@@ -83,7 +84,7 @@ async def test_a_put_that_fails_with_no_space_may_have_been_applied(
     """etcd applies a put that was proposed while there was space, even if it answers NOSPACE."""
     for _ in range(20):  # it usually happens in the first round
         server = etcd_server_factory(quota_backend_bytes=4 * MIB)
-        async with Channel(server.endpoint) as channel:
+        async with Channel(server.endpoint, **PATIENT) as channel:
             if await _a_failed_put_was_applied(KVClient(channel), key_prefix):
                 return
         await server.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_kv import KVClient
@@ -41,7 +42,7 @@ PREFIXES = [b"", b"\0", b"a", b"ab", b"ab\xff", b"ab\xff\xff", b"\xfe\xff", b"\x
 @pytest.fixture
 async def private_kv(private_server: EtcdServer) -> AsyncIterator[KVClient]:
     """A client of a server that holds exactly `KEYS`."""
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         await kv.delete_prefix(b"")
         for key in KEYS:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView
 from etcd_channel.errors import (
@@ -55,7 +56,7 @@ class Counting(ChannelView):
 
 @pytest.fixture
 async def counting(etcd_endpoint: str) -> AsyncIterator[Counting]:
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield Counting(channel)
 
 
@@ -305,7 +306,7 @@ async def test_a_slow_source_that_goes_on_does_not_hide_a_failure(
             yield key_prefix + b"%d" % number, b"", 999
 
     result, pairs = PutMany(), source()
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         with pytest.raises(BulkError, match=r"pairs\[0:10\].*lease not found"):
             await KVClient(Failing(channel)).put_many(pairs, max_txn_ops=10, result=result)
     assert read_on == [0]
@@ -357,7 +358,7 @@ async def test_a_lower_limit_of_operations_is_learned_and_kept(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory(args=["--max-txn-ops=20"])
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         counting = Counting(channel)
         kv = KVClient(counting)
         pairs = many(key_prefix, 300)
@@ -376,7 +377,7 @@ async def test_a_lower_limit_of_bytes_is_learned_and_kept(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory(args=["--max-request-bytes=50000"])
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         counting = Counting(channel)
         kv = KVClient(counting)
         pairs = many(key_prefix, 300, b"x" * 1000)
@@ -391,7 +392,7 @@ async def test_higher_limits_can_be_given(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     server = etcd_server_factory(args=["--max-txn-ops=1000"])
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         counting = Counting(channel)
         await KVClient(counting).put_many(many(key_prefix, 1500), max_txn_ops=1000)
         assert counting.sizes == [1000, 500]

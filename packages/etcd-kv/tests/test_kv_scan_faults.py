@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
-from kv_support import PASSWORD, server_with_users
+from kv_support import PASSWORD, PATIENT, server_with_users
 
 from etcd_channel import Channel, ClientError
 from etcd_channel.errors import ClientClosedError, PermissionDeniedError
@@ -21,6 +22,18 @@ def numbers(prefix: bytes, count: int) -> list[bytes]:
 
 async def put_all(kv: KVClient, keys: list[bytes]) -> None:
     await kv.put_many((key, b"v") for key in keys)
+
+
+async def insist(write: Callable[[], Awaitable[object]]) -> None:
+    """Write until it succeeds: an election fails a write."""
+
+    async def attempts() -> None:
+        while True:
+            with contextlib.suppress(ClientError):
+                await write()
+                return
+
+    await asyncio.wait_for(attempts(), 120)
 
 
 def scan_tasks() -> list[asyncio.Task[object]]:
@@ -42,7 +55,7 @@ async def test_a_scan_survives_connections_that_break(
 ) -> None:
     keys = numbers(key_prefix, 400)
     await put_all(kv, keys)
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
         scan = KVClient(channel).scan_prefix(key_prefix, page_size=30, reverse=reverse)
         seen = []
         async for page in scan.pages():
@@ -53,7 +66,7 @@ async def test_a_scan_survives_connections_that_break(
 
 
 async def test_a_scan_survives_a_restart_of_the_server() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, connect_timeout=60) as channel:
         kv = KVClient(channel)
         keys = numbers(b"k/", 300)
         await put_all(kv, keys)
@@ -67,16 +80,17 @@ async def test_a_scan_survives_a_restart_of_the_server() -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 async def test_a_scan_continues_on_another_member(reverse: bool) -> None:
     async with (
-        EtcdCluster(3) as cluster,
-        Channel(cluster.endpoints, connect_timeout=30) as channel,
+        # Members that do not elect another leader whenever the machine stands still for a moment.
+        EtcdCluster(3, args=["--heartbeat-interval=200", "--election-timeout=2000"]) as cluster,
+        Channel(cluster.endpoints, **PATIENT) as channel,
     ):
         kv = KVClient(channel)
         keys = numbers(b"k/", 300)
-        await put_all(kv, keys)
+        await insist(lambda: put_all(kv, keys))
         scan = kv.scan_prefix(b"k/", page_size=30, reverse=reverse, timeout=60)
         seen = [(await anext(scan)).key for _ in range(100)]
         revision = scan.revision
-        await kv.put(keys[0], b"too late")
+        await insist(lambda: kv.put(keys[0], b"too late"))
         # Some member is the one in use; the two others can still elect a leader.
         for member in cluster.members:
             await member.kill()
@@ -94,7 +108,7 @@ async def test_an_error_is_raised_after_all_keys_that_were_read_and_ends_the_sca
     await put_all(kv, keys)
     async with (
         FaultProxy(etcd_endpoint) as proxy,
-        Channel(proxy.endpoint, connect_timeout=2) as channel,
+        Channel(proxy.endpoint, connect_timeout=5) as channel,
     ):
         scan = KVClient(channel).scan_prefix(key_prefix, page_size=30)
         seen = [(await anext(scan)).key]
@@ -212,7 +226,7 @@ async def test_an_error_of_a_page_that_nobody_asks_for_is_not_reported(
     try:
         async with (
             FaultProxy(etcd_endpoint) as proxy,
-            Channel(proxy.endpoint, connect_timeout=2) as channel,
+            Channel(proxy.endpoint, connect_timeout=5) as channel,
         ):
             scan = KVClient(channel).scan_prefix(key_prefix, page_size=4)
             async for _ in scan:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kv_support import PATIENT
 
 from etcd_channel import Channel, ChannelView, KeyValue, RevisionCompactedError
 from etcd_channel.errors import ResourceExhaustedError
@@ -107,7 +108,7 @@ def test_any_scan_returns_what_a_sorted_list_has(
     after: bytes | None,
 ) -> None:
     async def check() -> None:
-        async with Channel(etcd_endpoint) as channel:
+        async with Channel(etcd_endpoint, **PATIENT) as channel:
             kv = KVClient(channel)
             await kv.delete_prefix(key_prefix)
             ordered = sorted(key_prefix + key for key in keys)
@@ -163,7 +164,7 @@ def test_an_estimate_is_on_the_right_side_of_its_key(
 
 
 async def test_pages_follow_the_size_of_the_values(etcd_endpoint: str, key_prefix: bytes) -> None:
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         view = SeenPages(channel)
         kv = KVClient(view)
         small, large = numbers(key_prefix + b"a/", 3000), numbers(key_prefix + b"b/", 300)
@@ -247,7 +248,7 @@ async def test_a_scan_can_be_resumed_after_a_key(
 
 @pytest.mark.parametrize("reverse", [False, True])
 async def test_a_scan_after_the_last_of_all_keys_is_empty(reverse: bool) -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         await put_all(kv, [b"\0", b"a", b"\xff"])
         ends = {True: (b"\0", b"a", b"\xff"), False: (b"\xff", b"a", b"\0")}[reverse]
@@ -259,7 +260,7 @@ async def test_a_scan_after_the_last_of_all_keys_is_empty(reverse: bool) -> None
 async def test_the_last_keys_of_a_range_are_read_without_the_others(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         view = SeenPages(channel)
         kv = KVClient(view)
         keys = numbers(key_prefix, 5000)
@@ -272,7 +273,7 @@ async def test_the_last_keys_of_a_range_are_read_without_the_others(
 
 
 async def test_a_scan_to_the_end_of_all_keys_runs_in_both_directions() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         keys = [b"\xff" * n + b"%d" % m for n in range(4) for m in range(10)]
         await put_all(kv, keys)
@@ -300,7 +301,7 @@ async def test_values_and_revisions_are_the_same_in_both_directions(
 
 @pytest.mark.parametrize("reverse", [False, True])
 async def test_an_error_after_a_compaction_says_where_to_resume(reverse: bool) -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         keys = numbers(b"k/", 300)
         await put_all(kv, keys)

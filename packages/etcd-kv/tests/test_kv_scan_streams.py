@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from kv_support import PATIENT, with_enough_time
 
 from etcd_channel import Channel, ChannelView, RevisionCompactedError
 from etcd_kv import KVClient
@@ -82,7 +83,7 @@ class Store:
 
 async def test_all_pages_but_the_first_come_on_one_stream() -> None:
     store = Store()
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         scan = KVClient(channel).scan_prefix(b"k/")
         pages = [len(page) async for page in scan.pages()]
     assert pages == [100] * 20
@@ -97,7 +98,7 @@ async def test_a_broken_stream_is_resumed_after_the_last_key_at_the_same_revisio
 ) -> None:
     store = Store()
     store.breaks = {3: grpc.StatusCode[code], 9: grpc.StatusCode[code]}
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         scan = KVClient(channel).scan_prefix(b"k/", page_bytes=2000)
         assert [kv.key async for kv in scan] == KEYS
         assert scan.done == 2000
@@ -108,7 +109,7 @@ async def test_a_broken_stream_is_resumed_after_the_last_key_at_the_same_revisio
 async def test_a_stream_that_cannot_begin_is_not_tried_again_by_the_scan() -> None:
     store = Store()
     store.breaks = {0: grpc.StatusCode.INTERNAL}
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         assert [item.key async for item in kv.scan_prefix(b"k/", page_bytes=5000)] == KEYS
         assert (len(store.streams), len(store.ranges) > 2) == (1, True)
@@ -120,12 +121,12 @@ async def test_a_server_without_streams_is_asked_once_for_each_channel() -> None
     store = Store()
     store.breaks = {0: grpc.StatusCode.UNIMPLEMENTED}
     async with store.server() as server:
-        async with Channel(server.endpoint) as channel:
+        async with Channel(server.endpoint, **PATIENT) as channel:
             for _ in range(3):
                 scan = KVClient(channel).scan_prefix(b"k/", page_bytes=5000)
                 assert [item.key async for item in scan] == KEYS
             assert len(store.streams) == 1
-        async with Channel(server.endpoint) as channel:
+        async with Channel(server.endpoint, **PATIENT) as channel:
             assert [item.key async for item in KVClient(channel).scan_prefix(b"k/")] == KEYS
         assert len(store.streams) == 2
 
@@ -134,41 +135,47 @@ async def test_a_member_without_streams_may_answer_in_the_middle() -> None:
     """In a cluster that is being upgraded."""
     store = Store()
     store.breaks = {4: grpc.StatusCode.UNIMPLEMENTED}
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         assert [item.key async for item in KVClient(channel).scan_prefix(b"k/")] == KEYS
     assert len(store.streams) == 1
 
 
 async def test_a_stream_that_is_silent_for_the_timeout_is_given_up() -> None:
-    store = Store()
-    store.hang_before = 5
-    async with store.server() as server, Channel(server.endpoint) as channel:
-        scan = KVClient(channel).scan_prefix(b"k/", timeout=1)
-        seen = []
-        async for item in scan:
-            seen.append(item.key)
-            store.hang_before = None if len(seen) > 700 else store.hang_before
-        assert seen == KEYS
-        assert await asyncio.wait_for(store.ended.get(), 60) == "cancelled"
+    async def scan_all(timeout: float) -> None:
+        store = Store()
+        store.hang_before = 5
+        async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
+            scan = KVClient(channel).scan_prefix(b"k/", timeout=timeout)
+            seen = []
+            async for item in scan:
+                seen.append(item.key)
+                store.hang_before = None if len(seen) > 700 else store.hang_before
+            assert seen == KEYS
+            assert await asyncio.wait_for(store.ended.get(), 60) == "cancelled"
+
+    await with_enough_time(scan_all, 1, 15)
 
 
 async def test_a_caller_may_take_longer_than_the_timeout_between_pages() -> None:
-    store = Store()
-    async with store.server() as server, Channel(server.endpoint) as channel:
-        scan = KVClient(channel).scan_prefix(b"k/", timeout=0.5)
-        pages = 0
-        async for _ in scan.pages():
-            pages += 1
-            if pages in (2, 4):
-                await asyncio.sleep(0.7)  # longer than the timeout of a request
-        assert scan.done == 2000
-    assert (len(store.streams), len(store.ranges)) == (1, 1)
+    async def scan_slowly(timeout: float) -> None:
+        store = Store()
+        async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
+            scan = KVClient(channel).scan_prefix(b"k/", timeout=timeout)
+            pages = 0
+            async for _ in scan.pages():
+                pages += 1
+                if pages in (2, 4):
+                    await asyncio.sleep(timeout + 0.2)  # longer than the timeout of a request
+            assert scan.done == 2000
+        assert (len(store.streams), len(store.ranges)) == (1, 1)
+
+    await with_enough_time(scan_slowly, 0.5, 15)
 
 
 async def test_a_scan_that_is_closed_ends_its_stream() -> None:
     store = Store()
     store.hang_before = 3
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         async with KVClient(channel).scan_prefix(b"k/") as scan:
             async for _ in scan:
                 if scan.done >= 300:
@@ -179,7 +186,7 @@ async def test_a_scan_that_is_closed_ends_its_stream() -> None:
 
 async def test_a_limit_and_a_number_of_keys_hold_on_a_server_with_streams() -> None:
     store = Store()
-    async with store.server() as server, Channel(server.endpoint) as channel:
+    async with store.server() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         assert [item.key async for item in kv.scan_prefix(b"k/", limit=777)] == KEYS[:777]
         assert store.streams[0].limit == 777 - 100
@@ -204,7 +211,7 @@ async def test_a_compaction_in_the_middle_of_a_stream_says_where_to_resume() -> 
 
     store.breaks = {2: grpc.StatusCode.OUT_OF_RANGE}
     server = PlayedEtcd({RANGE: compacted, RANGE_STREAM: store.stream})
-    async with server, Channel(server.endpoint) as channel:
+    async with server, Channel(server.endpoint, **PATIENT) as channel:
         scan = KVClient(channel).scan_prefix(b"k/")
         with pytest.raises(RevisionCompactedError, match="start_after=b'k/0299'"):
             _ = [item async for item in scan]
@@ -219,7 +226,7 @@ async def test_a_released_etcd_is_asked_once_and_found_to_have_no_streams() -> N
             streams.append(rpc.name)
             return super().download(rpc, request, **options)
 
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(Counting(channel))
         await kv.put_many((key, b"v") for key in KEYS)
         for _ in range(2):

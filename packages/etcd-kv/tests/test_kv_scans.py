@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from kv_support import PATIENT
 
 from etcd_channel import Channel, RevisionCompactedError
 from etcd_channel.errors import UnsupportedByServerError
@@ -58,7 +59,7 @@ async def test_a_scan_can_read_an_older_revision_without_values(
 
 
 async def test_a_scan_whose_revision_is_compacted_raises_the_compacted_revision() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         await put_numbers(kv, b"k/", 20)
         scan = kv.scan_prefix(b"k/", page_size=5)
@@ -95,7 +96,10 @@ async def test_a_streamed_range_returns_the_parts_that_the_server_sends() -> Non
             piece.kvs.add(key=request.key + b"%d" % number)
             yield pb.RangeStreamResponse(range_response=piece)
 
-    async with PlayedEtcd({RANGE_STREAM: serve}) as server, Channel(server.endpoint) as channel:
+    async with (
+        PlayedEtcd({RANGE_STREAM: serve}) as server,
+        Channel(server.endpoint, **PATIENT) as channel,
+    ):
         pieces = [piece async for piece in KVClient(channel).stream_range(b"a", b"b")]
     assert [kv.key for piece in pieces for kv in piece] == [b"a0", b"a1", b"a2"]
     assert [piece.more for piece in pieces] == [True, True, False]

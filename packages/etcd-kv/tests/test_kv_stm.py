@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from kv_support import PATIENT, with_enough_time
 
 from etcd_channel import Channel, KeyValue, ResponseHeader
 from etcd_channel.errors import LeaseNotFoundError, RevisionCompactedError, TooManyOperationsError
@@ -247,7 +248,7 @@ async def test_prefetched_keys_that_the_body_does_not_read_are_no_conflict(
 async def test_a_compaction_of_the_reads_revision_runs_the_body_again(
     private_server: EtcdServer, key_prefix: bytes
 ) -> None:
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         await kv.put(key_prefix + b"a", b"")
 
@@ -290,16 +291,24 @@ async def test_an_exception_of_the_body_is_raised_unchanged_and_nothing_is_writt
 
 
 async def test_conflicts_end_with_the_timeout(kv: KVClient, key_prefix: bytes) -> None:
-    async def body(t: STMTransaction) -> None:
-        found = await t.get(key_prefix)
-        await kv.put(key_prefix, b"other")
-        t.put(key_prefix, b"mine" if found else b"first")
+    async def conflict(timeout: float) -> None:
+        end = asyncio.get_running_loop().time() + timeout
 
-    with pytest.raises(STMTimeoutError, match="nothing was written") as caught:
-        await kv.stm(body, timeout=0.5)
-    assert caught.value.definite
-    assert caught.value.attempts >= 1
-    assert isinstance(caught.value, TimeoutError)
+        async def body(t: STMTransaction) -> None:
+            found = await t.get(key_prefix)
+            await kv.put(key_prefix, b"other")
+            t.put(key_prefix, b"mine" if found else b"first")
+            # The time is over after the second conflict, and not in a call.
+            if t.attempt == 2:
+                await asyncio.sleep(end + 0.1 - asyncio.get_running_loop().time())
+
+        with pytest.raises(STMTimeoutError, match="nothing was written") as caught:
+            await kv.stm(body, timeout=timeout)
+        assert caught.value.definite
+        assert caught.value.attempts == 2
+        assert isinstance(caught.value, TimeoutError)
+
+    await with_enough_time(conflict, 0.5, 15)
     found = await kv.get(key_prefix)
     assert found is not None
     assert found.value == b"other"

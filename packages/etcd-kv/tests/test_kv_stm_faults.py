@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from kv_support import end
+from kv_support import PATIENT, end
 
 from etcd_channel import Channel, ClientError
 from etcd_channel.errors import ConnectionFailedError
@@ -16,7 +16,7 @@ from etcd_testing import EtcdServer, FaultProxy, cancel_everywhere
 async def test_a_commit_whose_answer_is_lost_is_told_and_not_repeated(
     etcd_endpoint: str, kv: KVClient, key_prefix: bytes
 ) -> None:
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
         attempts: list[int] = []
         killed: list[asyncio.Future[None]] = []
 
@@ -40,7 +40,7 @@ async def test_reads_go_on_over_a_lost_answer(
     etcd_endpoint: str, kv: KVClient, key_prefix: bytes
 ) -> None:
     keys = [key_prefix + b"%d" % number for number in range(8)]
-    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint) as channel:
+    async with FaultProxy(etcd_endpoint) as proxy, Channel(proxy.endpoint, **PATIENT) as channel:
 
         async def body(t: STMTransaction) -> None:
             killed = proxy.kill_next_reply()
@@ -106,7 +106,7 @@ async def test_a_restart_of_the_server_loses_and_repeats_no_increment(
 async def test_a_cancelled_transaction_writes_all_or_nothing_and_leaves_no_task(
     private_server: EtcdServer, key_prefix: bytes, isolation: object
 ) -> None:
-    async with Channel(private_server.endpoint) as channel:
+    async with Channel(private_server.endpoint, **PATIENT) as channel:
         kv = KVClient(channel)
         keys = [key_prefix + b"%d" % number for number in range(3)]
         turn = 0
