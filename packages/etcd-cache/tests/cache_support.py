@@ -47,8 +47,12 @@ class Program:
 
 @contextlib.asynccontextmanager
 async def connect(*endpoints: str, **options: Any) -> AsyncIterator[Program]:
-    """A program with a channel of its own, not connected yet."""
-    channel = Channel(endpoints, **options)
+    """A program with a channel of its own, not connected yet.
+
+    Its calls do not fail if the machine stands still for seconds, unless `options` say otherwise.
+    """
+    patient = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+    channel = Channel(endpoints, **{**patient, **options})
     try:
         yield Program(channel)
     finally:

@@ -57,7 +57,7 @@ async def test_catching_up_and_reading_changes(own_server: EtcdServer, key_prefi
 
         async def still_follows() -> None:
             await follows(cache, program.kv.put(key_prefix + b"mine/2", b""))
-            assert await watchers(own_server) == 1
+            await until(lambda: watchers(own_server), lambda count: count == 1)
 
         async def follows(cache: Cache[bytes], writing: object) -> None:
             put = await writing  # type: ignore[misc]  # any put

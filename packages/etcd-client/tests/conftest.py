@@ -11,7 +11,10 @@ from etcd_client import Client, KeyspaceClient
 
 @pytest.fixture
 async def client(etcd_endpoint: str) -> AsyncIterator[Client]:
-    async with Client(endpoints=etcd_endpoint) as client:
+    # So patient that no call fails if the machine stands still for seconds.
+    async with Client(
+        endpoints=etcd_endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+    ) as client:
         yield client
 
 
