@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from lock_loss_support import Blocks, BlocksOf
-from lock_support import Program
+from lock_support import PATIENT, Program
 
 from etcd_channel import Channel
 from etcd_testing import EtcdServer
@@ -17,14 +17,14 @@ from etcd_testing import EtcdServer
 @pytest.fixture
 async def program(etcd_endpoint: str) -> AsyncIterator[Program]:
     """A program on the shared server; its keys begin with the test's `key_prefix`."""
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield Program(channel)
 
 
 @pytest.fixture
 async def other(etcd_endpoint: str) -> AsyncIterator[Program]:
     """Another program, with a separate channel."""
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield Program(channel)
 
 
@@ -38,7 +38,7 @@ async def own_server() -> AsyncIterator[EtcdServer]:
 @pytest.fixture
 async def alone(own_server: EtcdServer) -> AsyncIterator[Program]:
     """A program with a separate server."""
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         yield Program(channel)
 
 

@@ -13,6 +13,7 @@ import pytest
 from lock_support import Program
 
 from etcd_channel import ClientError
+from etcd_channel.errors import LeaseNotFoundError
 from etcd_lease import Lease, LeaseExpiredError
 from etcd_lock import (
     Election,
@@ -29,9 +30,9 @@ from etcd_lock import (
 )
 from etcd_testing import EtcdServer
 
-# Seconds. Keep-alives detect a loss last, after a third of it.
-TTL = 3
-HANG = 30
+# Seconds. So long that no lease ends by itself, even if the machine stands still for a while.
+TTL = 60
+HANG = 60
 
 Queued = Mutex | ReadLock | WriteLock | Permit
 
@@ -48,6 +49,7 @@ class Held:
     """The object that a body holds."""
 
     server: EtcdServer
+    program: Program
     lease: Lease
     key: bytes | None
     lost: Callable[[], Awaitable[ClientError]]
@@ -57,8 +59,13 @@ class Held:
     """The tasks that end the lease or delete the key, and that may end after the body."""
 
     def lose_soon(self, how: str = "revoke") -> None:
-        """Start `lose` in a task: the object may be lost before etcdctl has ended."""
-        self.losing.append(asyncio.create_task(self.lose(how)))
+        """Start `lose` in a task, and detect the loss: the body may end before the task does."""
+
+        async def lose() -> None:
+            await self.lose(how)
+            await self.detect(how)
+
+        self.losing.append(asyncio.create_task(lose()))
 
     async def lose(self, how: str) -> None:
         """Revoke the lease or delete the key by etcdctl."""
@@ -69,9 +76,15 @@ class Held:
             assert self.key is not None
             await self.server.etcdctl("del", self.key.decode())
 
+    async def detect(self, how: str) -> None:
+        """Let the client know of a revocation now, and not at the next keep-alive."""
+        if how == "revoke":
+            await detect_revocation(self.program, self.lease)
+
     async def until_noticed(self, how: str) -> None:
         """Wait until the client knows of the loss, without counting as notified."""
         if how == "revoke":
+            await self.detect(how)
             await asyncio.wait_for(self.lease.until_lost(), HANG)
 
     def check(self, error: BaseException, how: str) -> None:
@@ -87,6 +100,12 @@ class Held:
         if isinstance(error, LockLostError):
             assert error.key == self.key
             assert isinstance(error.__cause__, LeaseExpiredError) is (how == "revoke")
+
+
+async def detect_revocation(program: Program, lease: Lease) -> None:
+    """Let a program know that its lease was revoked; its keep-alives do, after a third of `TTL`."""
+    with contextlib.suppress(LeaseNotFoundError):
+        await program.leases.refresh_lease(lease.id)
 
 
 class Blocks(Protocol):
@@ -160,7 +179,13 @@ class BlocksOf:
 
     def _lease(self, lease: Lease) -> Held:
         self.held = Held(
-            self._server, lease, None, lambda: lease.lost, lease.revoke, LeaseExpiredError
+            self._server,
+            self._program,
+            lease,
+            None,
+            lambda: lease.lost,
+            lease.revoke,
+            LeaseExpiredError,
         )
         self.held.losing = self.losing
         return self.held
@@ -175,6 +200,8 @@ class BlocksOf:
         if give_back is None:
             assert not isinstance(lock, Election)
             give_back = lock.release
-        self.held = Held(self._server, lease, key, lambda: lock.lost, give_back, LockLostError)
+        self.held = Held(
+            self._server, self._program, lease, key, lambda: lock.lost, give_back, LockLostError
+        )
         self.held.losing = self.losing
         return self.held

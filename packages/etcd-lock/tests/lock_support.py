@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any, Final
 
 from etcd_channel import Channel
 from etcd_kv import KVClient
@@ -14,7 +15,10 @@ from etcd_lock import LockClient, ServerLockClient
 from etcd_testing import EtcdServer
 from etcd_watch import WatchClient
 
-__all__ = ["Program", "unary_calls", "until_queued"]
+__all__ = ["PATIENT", "Program", "unary_calls", "until_queued"]
+
+PATIENT: Final[dict[str, Any]] = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+"""Arguments of a channel whose calls do not fail if the machine stands still for seconds."""
 
 _STARTED = re.compile(r'grpc_server_started_total{.*grpc_method="(\w+)".*grpc_type="unary"')
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from lock_support import Program
+from lock_support import PATIENT, Program
 
 from etcd_channel import Channel
 from etcd_lock import Election, Lock, Mutex, Session
@@ -18,7 +18,7 @@ SECONDS = 60
 @pytest.fixture
 async def alone(own_server: EtcdServer) -> AsyncIterator[Program]:
     """A program with a separate server, whose streams are open."""
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         program = Program(channel)
         async with program.locks.lock(b"first", keep_alive=True):
             pass
@@ -61,7 +61,8 @@ async def test_cancelling_the_acquisition_of_a_lock_leaves_nothing(alone: Progra
 
 
 async def test_cancelling_a_wait_for_a_lock_leaves_nothing(alone: Program) -> None:
-    async with alone.locks.lock(b"key") as held:
+    # It is not kept alive: its lease must last as long as the test.
+    async with alone.locks.lock(b"key", 600) as held:
 
         async def acquire() -> bool:
             return await alone.locks.lock(b"key", keep_alive=True).acquire(0.005)
@@ -96,7 +97,7 @@ async def test_a_cancelled_release_of_a_lock_leaves_nothing(alone: Program) -> N
 @pytest.mark.parametrize("cancel_on_loss", [False, True])
 async def test_a_cancelled_block_releases_its_lock(alone: Program, cancel_on_loss: bool) -> None:
     async def work() -> None:
-        async with alone.locks.lock(b"key", 5, keep_alive=True, cancel_on_loss=cancel_on_loss):
+        async with alone.locks.lock(b"key", 60, keep_alive=True, cancel_on_loss=cancel_on_loss):
             await asyncio.sleep(0)
 
     assert await cancel_everywhere(work, nothing_is_left(alone))
@@ -286,7 +287,7 @@ async def test_locks_are_released_when_gather_ends_before_its_tasks(
     """`asyncio.gather` that is cancelled, by Ctrl-C say, does not wait for its other tasks."""
 
     async def program(all_begun: asyncio.Event) -> None:
-        async with Channel(own_server.endpoint) as channel:
+        async with Channel(own_server.endpoint, **PATIENT) as channel:
             theirs = Program(channel)
             holding: list[str] = []
 
@@ -331,7 +332,7 @@ async def test_locks_are_released_when_gather_ends_before_its_tasks(
                 lock(), wait_for_lock(), mutex(), candidacy(), wait_for_mutex(), lease()
             )
 
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         others = Program(channel)
         for _ in range(10):
             all_begun = asyncio.Event()

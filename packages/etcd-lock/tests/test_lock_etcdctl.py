@@ -13,7 +13,7 @@ from etcd_testing import EtcdServer
 async def test_etcdctl_lock_waits_for_a_mutex(
     etcd_server: EtcdServer, program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         mutex = Mutex(session, key_prefix)
         await mutex.acquire()
         async with etcd_server.etcdctl_session("lock", key_prefix.decode()) as etcdctl:
@@ -31,7 +31,7 @@ async def test_etcdctl_lock_waits_for_a_mutex(
 async def test_a_mutex_waits_for_etcdctl_lock(
     etcd_server: EtcdServer, program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         mutex = Mutex(session, key_prefix)
         async with etcd_server.etcdctl_session("lock", key_prefix.decode()) as etcdctl:
             await etcdctl.line()
@@ -48,7 +48,7 @@ async def test_etcdctl_elect_follows_a_leader_and_is_followed(
     etcd_server: EtcdServer, program: Program, key_prefix: bytes
 ) -> None:
     name = key_prefix.decode()
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         election = Election(session, key_prefix)
         await election.campaign(b"ours")
         async with etcd_server.etcdctl_session("elect", "--listen", name) as listener:
@@ -68,7 +68,7 @@ async def test_etcdctl_elect_follows_a_leader_and_is_followed(
 
 
 async def test_the_servers_own_lock_excludes_a_mutex(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session, program.leases.lease(10) as lease:
+    async with program.locks.session(60) as session, program.leases.lease(60) as lease:
         mutex = Mutex(session, key_prefix)
         key = await program.server_side.server_lock(key_prefix, lease)
         assert await mutex.acquire(timeout=0) is False

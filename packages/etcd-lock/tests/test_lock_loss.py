@@ -6,8 +6,16 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from lock_loss_support import HANG, TTL, Blocks, Held, every_kind, every_loss
-from lock_support import Program
+from lock_loss_support import (
+    HANG,
+    TTL,
+    Blocks,
+    Held,
+    detect_revocation,
+    every_kind,
+    every_loss,
+)
+from lock_support import PATIENT, Program
 
 from etcd_channel import Channel, ClientError
 from etcd_lease import LeaseExpiredError
@@ -54,7 +62,7 @@ async def test_a_loss_that_the_body_awaited_is_not_raised(
     block: Blocks, lines: Callable[[], list[str]], kind: str, how: str, by_task: bool
 ) -> None:
     async with block(kind) as held:
-        await held.lose(how)
+        held.lose_soon(how)
         lost = asyncio.ensure_future(held.lost()) if by_task else held.lost()
         held.check(await asyncio.wait_for(lost, HANG), how)
     assert lines() == ["WARNING etcd_lease" if how == "revoke" else "WARNING etcd_lock"]
@@ -160,6 +168,7 @@ async def test_each_mutex_of_a_session_is_notified_separately(
         for event in inside:
             await asyncio.wait_for(event.wait(), HANG)
         await etcd_server.etcdctl("lease", "revoke", f"{session.lease.id:x}")
+        await detect_revocation(program, session.lease)
         loss = await asyncio.wait_for(tasks[0], HANG)
         assert f"the mutex {key_prefix + b'1'!r} is lost" in str(loss)
         go_on.set()
@@ -172,6 +181,7 @@ async def test_a_mutex_does_not_raise_a_loss_of_its_session_that_the_body_awaite
 ) -> None:
     async with program.locks.session(TTL) as session, Mutex(session, key_prefix):
         await etcd_server.etcdctl("lease", "revoke", f"{session.lease.id:x}")
+        await detect_revocation(program, session.lease)
         assert isinstance(await asyncio.wait_for(session.lost, HANG), LeaseExpiredError)
 
 
@@ -211,6 +221,7 @@ async def test_a_lock_does_not_raise_the_loss_of_its_lease_that_the_body_awaited
     async with program.locks.lock(key_prefix, TTL, keep_alive=True) as lock:
         assert lock.lease is not None
         await etcd_server.etcdctl("lease", "revoke", f"{lock.lease.id:x}")
+        await detect_revocation(program, lock.lease)
         assert isinstance(await asyncio.wait_for(lock.lease.lost, HANG), LeaseExpiredError)
 
 
@@ -296,9 +307,16 @@ async def test_lost_returns_for_a_leader_and_for_an_entry(
             await thing.acquire()
             give_back = thing.leave
         held = Held(
-            etcd_server, session.lease, thing.key, lambda: thing.lost, give_back, LockLostError
+            etcd_server,
+            program,
+            session.lease,
+            thing.key,
+            lambda: thing.lost,
+            give_back,
+            LockLostError,
         )
         await held.lose(how)
+        await held.detect(how)
         held.check(await asyncio.wait_for(asyncio.create_task(thing.lost), HANG), how)
         assert await give_back() is False
     assert lines() == ["WARNING etcd_lease" if how == "revoke" else "WARNING etcd_lock"]
@@ -323,8 +341,8 @@ async def test_the_deletion_of_a_key_is_detected_even_if_its_history_was_compact
 ) -> None:
     async with (
         FaultProxy(own_server.endpoint) as proxy,
-        Channel(proxy.endpoint) as channel,
-        Channel(own_server.endpoint) as elsewhere,
+        Channel(proxy.endpoint, **PATIENT) as channel,
+        Channel(own_server.endpoint, **PATIENT) as elsewhere,
     ):
         program, other = Program(channel), Program(elsewhere)
         async with program.locks.lock(b"kept", 60) as kept, program.locks.lock(b"lost", 60) as lock:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from lock_support import Program
+from lock_support import PATIENT, Program
 
-from etcd_channel import Channel, ClientError, ConnectionFailedError
-from etcd_lock import MultiLock, Mutex, QueueEntry, Semaphore
+from etcd_channel import Channel, ChannelView, ClientError, ConnectionFailedError
+from etcd_lock import MultiLock, Mutex, QueueEntry, Semaphore, Session
 from etcd_testing import EtcdServer, FaultProxy
 from etcd_watch import EventKind, WatchClient
 
@@ -24,15 +25,32 @@ async def proxy(own_server: EtcdServer) -> AsyncIterator[FaultProxy]:
 @pytest.fixture
 async def faulty(proxy: FaultProxy) -> AsyncIterator[Program]:
     """A program on a proxy that can break its connections."""
-    async with Channel(proxy.endpoint, connect_timeout=2) as channel:
+    async with Channel(proxy.endpoint, **PATIENT) as channel:
+        yield Program(channel)
+
+
+@pytest.fixture
+async def hasty(proxy: FaultProxy) -> AsyncIterator[Program]:
+    """A program on the proxy whose calls fail soon after the proxy refuses connections."""
+    async with Channel(proxy.endpoint, connect_timeout=4, timeout=60) as channel:
         yield Program(channel)
 
 
 @pytest.fixture
 async def witness(own_server: EtcdServer) -> AsyncIterator[Program]:
     """A program that is connected to the server directly."""
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         yield Program(channel)
+
+
+class Hurried(ChannelView):
+    """Limits the calls without a timeout of their own to `most` seconds."""
+
+    most: float | None = None
+
+    async def call(self, *args: Any, timeout: float | None = None, **options: Any) -> Any:
+        limit = self.most if timeout is None else timeout
+        return await super().call(*args, timeout=limit, **options)
 
 
 async def until_connected(program: Program) -> None:
@@ -71,9 +89,9 @@ async def leave_a_key(mutex: Mutex, proxy: FaultProxy, witness: Program) -> int:
 
 
 async def test_an_entry_that_could_not_be_withdrawn_is_deleted_when_etcd_can_be_reached_again(
-    faulty: Program, proxy: FaultProxy, witness: Program
+    hasty: Program, proxy: FaultProxy, witness: Program
 ) -> None:
-    async with witness.locks.session(60) as other, faulty.locks.session(60) as session:
+    async with witness.locks.session(60) as other, hasty.locks.session(60) as session:
         await leave_a_key(Mutex(session, b"mutex"), proxy, witness)
         later = QueueEntry(other, b"mutex/")
         await later.enqueue()
@@ -84,14 +102,14 @@ async def test_an_entry_that_could_not_be_withdrawn_is_deleted_when_etcd_can_be_
 
 
 async def test_the_next_acquisition_does_not_take_over_an_entry_that_could_not_be_withdrawn(
-    faulty: Program, proxy: FaultProxy, witness: Program
+    hasty: Program, proxy: FaultProxy, witness: Program
 ) -> None:
     """A late deletion of the old entry would delete the new one."""
-    async with faulty.locks.session(60) as session:
+    async with hasty.locks.session(60) as session:
         mutex = Mutex(session, b"mutex")
         left = await leave_a_key(mutex, proxy, witness)
         proxy.heal()
-        await asyncio.wait_for(until_connected(faulty), 60)
+        await asyncio.wait_for(until_connected(hasty), 60)
         assert await mutex.acquire(timeout=0) is True
         assert mutex.fencing_token is not None
         assert mutex.fencing_token > left
@@ -101,12 +119,12 @@ async def test_the_next_acquisition_does_not_take_over_an_entry_that_could_not_b
 
 
 async def test_a_session_with_a_key_that_it_could_not_delete_can_be_closed(
-    faulty: Program, proxy: FaultProxy, witness: Program
+    hasty: Program, proxy: FaultProxy, witness: Program
 ) -> None:
-    async with faulty.locks.session(60) as session:
+    async with hasty.locks.session(60) as session:
         await leave_a_key(Mutex(session, b"mutex"), proxy, witness)
     assert session.is_lost
-    await asyncio.wait_for(faulty.channel.close(), 60)
+    await asyncio.wait_for(hasty.channel.close(), 60)
 
 
 async def test_a_release_whose_answer_is_lost_is_sent_again(
@@ -129,15 +147,17 @@ async def test_a_key_that_arrives_after_its_entry_was_withdrawn_is_deleted(
     async with (
         FaultProxy(own_server.endpoint) as one,
         FaultProxy(own_server.endpoint) as two,
-        Channel([one.endpoint, two.endpoint], timeout=1) as channel,
-        Program(channel).locks.session(60) as session,
+        Channel([one.endpoint, two.endpoint], **PATIENT) as channel,
+        Session(view := Hurried(channel), 60) as session,
     ):
         used = one if one.counters.open else two
         entry = QueueEntry(session, b"queue/")
         async with WatchClient(witness.channel).watch(entry.key) as events:
             used.black_hole("to_server")
+            view.most = 1
             with pytest.raises(ClientError):
                 await entry.enqueue()
+            view.most = None
             assert await witness.kv.get(entry.key) is None
             used.reset()
             await witness.kv.put(entry.key, b"", session.lease)
@@ -149,9 +169,9 @@ async def test_a_key_that_arrives_after_its_entry_was_withdrawn_is_deleted(
 
 
 async def test_an_entry_whose_leave_failed_is_deleted_when_etcd_can_be_reached_again(
-    faulty: Program, proxy: FaultProxy, witness: Program
+    hasty: Program, proxy: FaultProxy, witness: Program
 ) -> None:
-    async with witness.locks.session(60) as other, faulty.locks.session(60) as session:
+    async with witness.locks.session(60) as other, hasty.locks.session(60) as session:
         entry, next_one = QueueEntry(session, b"queue/"), QueueEntry(other, b"queue/")
         await entry.acquire()
         await next_one.enqueue()
@@ -166,9 +186,9 @@ async def test_an_entry_whose_leave_failed_is_deleted_when_etcd_can_be_reached_a
 
 
 async def test_leave_can_be_called_again_after_it_failed(
-    faulty: Program, proxy: FaultProxy, witness: Program
+    hasty: Program, proxy: FaultProxy, witness: Program
 ) -> None:
-    async with witness.locks.session(60) as other, faulty.locks.session(60) as session:
+    async with witness.locks.session(60) as other, hasty.locks.session(60) as session:
         entry, next_one = QueueEntry(session, b"queue/"), QueueEntry(other, b"queue/")
         await entry.acquire()
         token = entry.fencing_token
@@ -180,15 +200,15 @@ async def test_leave_can_be_called_again_after_it_failed(
         assert (entry.fencing_token, entry.admitted) == (token, True)
         assert await next_one.wait(timeout=0) is False
         proxy.heal()
-        await asyncio.wait_for(until_connected(faulty), 60)
+        await asyncio.wait_for(until_connected(hasty), 60)
         assert await entry.leave() is True
         assert await next_one.wait(timeout=0) is True
 
 
 async def test_a_mutex_that_could_not_be_released_is_acquired_again_by_its_session(
-    faulty: Program, proxy: FaultProxy
+    hasty: Program, proxy: FaultProxy
 ) -> None:
-    async with faulty.locks.session(60) as session:
+    async with hasty.locks.session(60) as session:
         mutex, next_one = Mutex(session, b"mutex"), Mutex(session, b"mutex")
         await mutex.acquire()
         token = mutex.fencing_token
@@ -200,7 +220,7 @@ async def test_a_mutex_that_could_not_be_released_is_acquired_again_by_its_sessi
         assert mutex.fencing_token is None
         assert await mutex.release() is False
         proxy.heal()
-        await asyncio.wait_for(until_connected(faulty), 60)
+        await asyncio.wait_for(until_connected(hasty), 60)
         assert await next_one.acquire(timeout=0) is True
         assert next_one.fencing_token is not None
         assert next_one.fencing_token > token

@@ -9,7 +9,7 @@ import random
 import pytest
 from lock_contenders import cancelled_acquisitions_leave_nothing
 from lock_judge import Judge, cut_connections, under_cancellations
-from lock_support import Program, unary_calls, until_queued
+from lock_support import PATIENT, Program, unary_calls, until_queued
 
 from etcd_channel import Channel, ClientError
 from etcd_kv import KVClient
@@ -206,8 +206,8 @@ async def test_many_contenders_for_several_names_exclude_each_other_and_none_wai
     subsets = [list(each) for size in (1, 2, 3) for each in itertools.permutations(judges, size)]
     async with (
         FaultProxy(own_server.endpoint) as proxy,
-        Channel(proxy.endpoint) as one,
-        Channel(own_server.endpoint) as two,
+        Channel(proxy.endpoint, **PATIENT) as one,
+        Channel(own_server.endpoint, **PATIENT) as two,
     ):
         programs = [Program(one), Program(two)]
         async with programs[0].locks.session(60) as a, programs[1].locks.session(60) as b:

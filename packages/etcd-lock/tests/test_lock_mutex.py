@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from lock_support import Program, until_queued
+from lock_support import PATIENT, Program, until_queued
 
 from etcd_channel import Channel, DuplicateLeaseError
 from etcd_lock import LockLostError, LockTimeoutError, Mutex, Session
@@ -13,7 +13,7 @@ from etcd_testing import EtcdServer
 
 
 async def test_a_mutex_has_etcds_own_key_layout(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         async with Mutex(session, key_prefix) as mutex:
             expected = key_prefix + b"/" + f"{session.lease.id:x}".encode()
             assert mutex.key == expected
@@ -27,7 +27,7 @@ async def test_a_mutex_has_etcds_own_key_layout(program: Program, key_prefix: by
 async def test_fifty_contenders_acquire_a_mutex_in_the_order_of_their_calls(
     own_server: EtcdServer,
 ) -> None:
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         program = Program(channel)
         served: list[int] = []
 
@@ -35,8 +35,8 @@ async def test_fifty_contenders_acquire_a_mutex_in_the_order_of_their_calls(
             async with Mutex(session, b"mutex"):
                 served.append(number)
 
-        async with program.locks.session(30) as first:
-            sessions = [await program.locks.session(30) for _ in range(50)]
+        async with program.locks.session(60) as first:
+            sessions = [await program.locks.session(60) for _ in range(50)]
             async with Mutex(first, b"mutex"):
                 tasks = []
                 for number, session in enumerate(sessions):
@@ -51,12 +51,12 @@ async def test_fifty_contenders_acquire_a_mutex_in_the_order_of_their_calls(
 
 
 async def test_a_release_wakes_one_waiter(own_server: EtcdServer) -> None:
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         program = Program(channel)
         async with (
-            program.locks.session(10) as a,
-            program.locks.session(10) as b,
-            program.locks.session(10) as c,
+            program.locks.session(60) as a,
+            program.locks.session(60) as b,
+            program.locks.session(60) as c,
         ):
             holder = Mutex(a, b"mutex")
             await holder.acquire()
@@ -77,7 +77,7 @@ async def test_a_release_wakes_one_waiter(own_server: EtcdServer) -> None:
 async def test_a_mutex_that_is_not_acquired_in_time_leaves_the_queue(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         async with Mutex(a, key_prefix):
             assert await Mutex(b, key_prefix).acquire(timeout=0.2) is False
             assert await Mutex(b, key_prefix).acquire(timeout=0) is False
@@ -89,7 +89,7 @@ async def test_a_mutex_that_is_not_acquired_in_time_leaves_the_queue(
 
 
 async def test_a_cancelled_waiter_leaves_the_queue(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         async with Mutex(a, key_prefix):
             task = asyncio.create_task(Mutex(b, key_prefix).acquire())
             await until_queued(program, key_prefix + b"/", 2)
@@ -102,7 +102,7 @@ async def test_a_cancelled_waiter_leaves_the_queue(program: Program, key_prefix:
 async def test_a_cancelled_acquire_leaves_nothing_wherever_it_is_cancelled(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         for turns in range(40):
             mutex = Mutex(session, key_prefix)
             task = asyncio.create_task(mutex.acquire())
@@ -128,14 +128,15 @@ async def test_tasks_of_one_session_acquire_a_mutex_one_at_a_time(
             await asyncio.sleep(0)
             inside -= 1
 
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         await asyncio.gather(*(work(session) for _ in range(10)))
 
 
 async def test_a_waiter_gets_an_error_when_its_session_ends(
     program: Program, other: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    # Keep-alives notice the end of `b` after a third of its time to live.
+    async with program.locks.session(60) as a, program.locks.session(15) as b:
         async with Mutex(a, key_prefix):
             task = asyncio.create_task(Mutex(b, key_prefix).acquire())
             await until_queued(program, key_prefix + b"/", 2)
@@ -147,7 +148,7 @@ async def test_a_waiter_gets_an_error_when_its_session_ends(
 async def test_a_task_that_waits_for_another_of_its_session_gets_an_error_when_that_ends(
     program: Program, other: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(15) as session:
         holder = Mutex(session, key_prefix)
         await holder.acquire()
         waiting = asyncio.create_task(Mutex(session, key_prefix).acquire())
@@ -166,7 +167,7 @@ async def test_a_task_that_waits_for_another_of_its_session_gets_an_error_when_t
 async def test_a_waiter_whose_key_was_deleted_does_not_acquire_the_mutex(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         holder = Mutex(a, key_prefix)
         await holder.acquire()
         waiter = Mutex(b, key_prefix)
@@ -181,7 +182,7 @@ async def test_a_waiter_whose_key_was_deleted_does_not_acquire_the_mutex(
 async def test_a_lost_mutex_is_raised_at_the_end_of_the_body(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         with pytest.raises(LockLostError):
             async with Mutex(session, key_prefix) as mutex:
                 await program.kv.delete(mutex.key)
@@ -189,7 +190,7 @@ async def test_a_lost_mutex_is_raised_at_the_end_of_the_body(
 
 
 async def test_ownership_guards_a_transaction(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         mutex = Mutex(session, key_prefix)
         with pytest.raises(ValueError, match="not held"):
             mutex.ownership()
@@ -201,13 +202,13 @@ async def test_ownership_guards_a_transaction(program: Program, key_prefix: byte
 
 
 async def test_a_session_with_a_lease_id_in_use_is_refused(program: Program) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         with pytest.raises(DuplicateLeaseError):
             _ = await program.locks.session(10, lease_id=session.lease.id)
 
 
 async def test_a_session_is_closed_twice_without_harm(program: Program) -> None:
-    session = await program.locks.session(10)
+    session = await program.locks.session(60)
     assert not session.is_lost
     await session.close()
     await session.close()
@@ -221,10 +222,10 @@ async def test_wrong_arguments_of_a_session_and_a_mutex_are_named(
     with pytest.raises(ValueError, match="ttl must be at least 1"):
         _ = program.locks.session(0)
     with pytest.raises(ValueError, match="not open"):
-        _ = program.locks.session(10).lease
+        _ = program.locks.session(60).lease
     with pytest.raises(TypeError, match="session must be a Session"):
         Mutex(program.locks, key_prefix)  # type: ignore[arg-type]  # on purpose
-    session = program.locks.session(10)
+    session = program.locks.session(60)
     with pytest.raises(TypeError, match="name must be bytes"):
         Mutex(session, "text")  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ValueError, match="name must not be empty"):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from lock_contenders import contenders
-from lock_support import Program, until_queued
+from lock_support import PATIENT, Program, until_queued
 
 from etcd_channel import Channel, PreconditionFailedError
 from etcd_lock import Election, LockLostError, Mutex, QueueEntry, Session
@@ -18,7 +18,7 @@ from etcd_testing import EtcdServer, cancel_everywhere
 async def test_an_entry_has_a_value_a_lease_and_a_fencing_token(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         entry = QueueEntry(session, key_prefix)
         assert entry.key == key_prefix + b"%x" % session.lease.id
         assert entry.fencing_token is None
@@ -40,7 +40,7 @@ async def test_an_entry_has_a_value_a_lease_and_a_fencing_token(
 async def test_an_entry_keeps_its_place_when_it_is_not_admitted_in_time(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         first, second, third = (
             QueueEntry(session, key_prefix, suffix=name) for name in (b"1", b"2", b"3")
         )
@@ -57,7 +57,7 @@ async def test_an_entry_keeps_its_place_when_it_is_not_admitted_in_time(
 
 
 async def test_first_returns_the_oldest_entry(program: Program, key_prefix: bytes) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         one, two = (QueueEntry(session, key_prefix, suffix=name) for name in (b"2", b"1"))
         assert await one.first() is None
         await one.enqueue(b"one")
@@ -70,7 +70,7 @@ async def test_first_returns_the_oldest_entry(program: Program, key_prefix: byte
 async def test_a_value_is_replaced_while_the_entry_is_there(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         entry = QueueEntry(session, key_prefix)
         await entry.enqueue(b"before")
         assert await entry.replace(b"after") is True
@@ -86,7 +86,7 @@ async def test_a_value_is_replaced_while_the_entry_is_there(
 async def test_a_key_that_exists_with_the_same_lease_is_taken_over_with_its_place(
     program: Program, other: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session, other.locks.session(10) as later:
+    async with program.locks.session(60) as session, other.locks.session(60) as later:
         earlier = QueueEntry(session, key_prefix)
         await earlier.enqueue(b"earlier")
         waiting = QueueEntry(later, key_prefix)
@@ -103,7 +103,7 @@ async def test_a_key_that_exists_with_the_same_lease_is_taken_over_with_its_plac
 async def test_the_key_of_another_session_is_refused_and_left_alone(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         theirs = QueueEntry(a, key_prefix, suffix=b"same")
         await theirs.enqueue(b"theirs")
         with pytest.raises(PreconditionFailedError, match="not with the session's lease"):
@@ -116,7 +116,7 @@ async def test_the_key_of_another_session_is_refused_and_left_alone(
 async def test_ownership_guards_transactions_until_the_entry_leaves(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         entry = QueueEntry(session, key_prefix)
         with pytest.raises(ValueError, match="no entry"):
             entry.ownership()
@@ -131,7 +131,7 @@ async def test_ownership_guards_transactions_until_the_entry_leaves(
 async def test_an_entry_waits_only_for_keys_of_its_behind_prefix(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         behind = QueueEntry(session, key_prefix + b"a/", behind=key_prefix + b"b/")
         await QueueEntry(session, key_prefix + b"a/", suffix=b"older").enqueue()
         assert await behind.acquire(timeout=0) is True
@@ -150,7 +150,7 @@ async def test_an_entry_waits_only_for_keys_of_its_behind_prefix(
 async def test_an_entry_waits_for_each_of_several_older_ones(
     program: Program, key_prefix: bytes, places: int, prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         older = [
             QueueEntry(session, key_prefix + prefix, suffix=b"%d" % number) for number in range(4)
         ]
@@ -197,7 +197,8 @@ async def test_three_places_are_given_in_the_order_of_the_calls(
 async def test_waiting_raises_when_the_session_ends(
     program: Program, other: Program, key_prefix: bytes, places: int
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    # Keep-alives notice the end of `b` after a third of its time to live.
+    async with program.locks.session(60) as a, program.locks.session(15) as b:
         for number in range(places):
             await QueueEntry(a, key_prefix, suffix=b"%d" % number).enqueue()
         entry = QueueEntry(b, key_prefix, places=places)
@@ -216,7 +217,7 @@ async def test_waiting_raises_when_the_session_ends(
 async def test_an_entry_is_not_admitted_when_its_session_ended_after_it_was_made(
     program: Program, key_prefix: bytes
 ) -> None:
-    session = await program.locks.session(10)
+    session = await program.locks.session(60)
     entry = QueueEntry(session, key_prefix)
     await entry.enqueue()
     await session.close()
@@ -228,7 +229,7 @@ async def test_an_entry_is_not_admitted_when_its_session_ended_after_it_was_made
 async def test_waiting_raises_when_the_entry_was_deleted(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as session:
+    async with program.locks.session(60) as session:
         holder = QueueEntry(session, key_prefix, suffix=b"1")
         entry = QueueEntry(session, key_prefix, suffix=b"2")
         await holder.acquire()
@@ -242,7 +243,7 @@ async def test_waiting_raises_when_the_entry_was_deleted(
 async def test_nothing_is_held_while_a_mutex_or_a_candidate_waits(
     program: Program, key_prefix: bytes
 ) -> None:
-    async with program.locks.session(10) as a, program.locks.session(10) as b:
+    async with program.locks.session(60) as a, program.locks.session(60) as b:
         async with Mutex(a, key_prefix):
             waiter = Mutex(b, key_prefix)
             waiting = asyncio.create_task(waiter.acquire())
@@ -264,7 +265,7 @@ async def test_nothing_is_held_while_a_mutex_or_a_candidate_waits(
 async def test_a_cancelled_entry_is_withdrawn_however_often_it_is_cancelled(
     own_server: EtcdServer,
 ) -> None:
-    async with Channel(own_server.endpoint) as channel:
+    async with Channel(own_server.endpoint, **PATIENT) as channel:
         program = Program(channel)
         async with program.locks.session(60) as session:
             entry = QueueEntry(session, b"queue/", suffix=b"own")
@@ -297,7 +298,7 @@ async def test_a_cancelled_entry_is_withdrawn_however_often_it_is_cancelled(
 
 
 async def test_wrong_arguments_of_an_entry_are_named(program: Program, key_prefix: bytes) -> None:
-    session = program.locks.session(10)
+    session = program.locks.session(60)
     with pytest.raises(TypeError, match="session must be a Session"):
         QueueEntry(program.locks, key_prefix)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match="prefix must be bytes"):

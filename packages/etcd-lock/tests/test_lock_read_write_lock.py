@@ -8,9 +8,9 @@ import random
 import pytest
 from lock_contenders import cancelled_acquisitions_leave_nothing, contenders
 from lock_judge import Judge, cut_connections, under_cancellations
-from lock_support import Program, unary_calls
+from lock_support import PATIENT, Program, unary_calls
 
-from etcd_channel import Channel
+from etcd_channel import Channel, ConnectionTimeoutError
 from etcd_kv import KVClient
 from etcd_lock import LockTimeoutError, ReadLock, ReadWriteLock, WriteLock
 from etcd_testing import EtcdServer, FaultProxy
@@ -116,8 +116,8 @@ async def test_no_writer_is_beside_others_as_the_server_counts(own_server: EtcdS
     judge, random_ = Judge(b"table/"), random.Random(6)
     async with (
         FaultProxy(own_server.endpoint) as proxy,
-        Channel(proxy.endpoint) as one,
-        Channel(own_server.endpoint) as two,
+        Channel(proxy.endpoint, **PATIENT) as one,
+        Channel(own_server.endpoint, **PATIENT) as two,
     ):
         programs = [Program(one), Program(two)]
         async with programs[0].locks.session(60) as a, programs[1].locks.session(60) as b:
@@ -139,7 +139,7 @@ async def test_no_writer_is_beside_others_as_the_server_counts(own_server: EtcdS
                                 lease = f"{lost.lease.id:x}"
                                 await own_server.etcdctl("lease", "revoke", lease)
                         return
-                    except ConnectionError:  # noqa: PERF203  # the connection is cut
+                    except (ConnectionError, ConnectionTimeoutError):  # noqa: PERF203  # the connection is cut
                         continue
 
             def check(counts: dict[bytes, int]) -> None:

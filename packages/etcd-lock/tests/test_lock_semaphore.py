@@ -8,9 +8,9 @@ import random
 import pytest
 from lock_contenders import cancelled_acquisitions_leave_nothing, contenders
 from lock_judge import Judge, cut_connections, under_cancellations
-from lock_support import Program, unary_calls
+from lock_support import PATIENT, Program, unary_calls
 
-from etcd_channel import Channel, PreconditionFailedError
+from etcd_channel import Channel, ConnectionTimeoutError, PreconditionFailedError
 from etcd_kv import KVClient
 from etcd_lock import LockTimeoutError, Permit, Semaphore
 from etcd_testing import EtcdServer, FaultProxy
@@ -138,7 +138,10 @@ async def test_never_more_than_three_are_inside_as_the_server_counts(
     own_server: EtcdServer,
 ) -> None:
     judge, random_ = Judge(b"semaphore/"), random.Random(5)
-    async with Channel(own_server.endpoint) as one, Channel(own_server.endpoint) as two:
+    async with (
+        Channel(own_server.endpoint, **PATIENT) as one,
+        Channel(own_server.endpoint, **PATIENT) as two,
+    ):
         programs = [Program(one), Program(two)]
         async with (
             programs[0].locks.session(60) as a,
@@ -173,8 +176,8 @@ async def test_never_more_than_two_are_inside_while_connections_break(
     judge = Judge(b"semaphore/")
     async with (
         FaultProxy(own_server.endpoint) as proxy,
-        Channel(proxy.endpoint) as faulty,
-        Channel(own_server.endpoint) as direct,
+        Channel(proxy.endpoint, **PATIENT) as faulty,
+        Channel(own_server.endpoint, **PATIENT) as direct,
     ):
         programs = [Program(faulty), Program(direct)]
         async with programs[0].locks.session(60) as a, programs[1].locks.session(60) as b:
@@ -191,7 +194,7 @@ async def test_never_more_than_two_are_inside_while_connections_break(
                             ) as counts:
                                 assert counts.get(b"holder", 0) <= 2
                             return
-                    except ConnectionError:  # the connection is cut
+                    except (ConnectionError, ConnectionTimeoutError):  # the connection is cut
                         continue
 
             async with cut_connections(proxy):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from lock_support import Program, unary_calls, until_queued
+from lock_support import PATIENT, Program, unary_calls, until_queued
 
 from etcd_channel import Channel
 from etcd_lock import Lock
@@ -22,7 +22,7 @@ async def programs(own_server: EtcdServer) -> AsyncIterator[list[Program]]:
     """Some programs, each with a channel of its own."""
     async with AsyncExitStack() as stack:
         yield [
-            Program(await stack.enter_async_context(Channel(own_server.endpoint)))
+            Program(await stack.enter_async_context(Channel(own_server.endpoint, **PATIENT)))
             for _ in range(12)
         ]
 
