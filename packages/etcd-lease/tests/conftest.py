@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from lease_support import PATIENT
 
 from etcd_channel import Channel
 from etcd_lease import LeaseClient
@@ -12,7 +13,7 @@ from etcd_lease import LeaseClient
 
 @pytest.fixture
 async def channel(etcd_endpoint: str) -> AsyncIterator[Channel]:
-    async with Channel(etcd_endpoint) as channel:
+    async with Channel(etcd_endpoint, **PATIENT) as channel:
         yield channel
 
 

@@ -1,13 +1,17 @@
-"""Helpers of the lease tests that poll a server."""
+"""Helpers of the lease tests: patient channels, and functions that poll a server."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from etcd_lease import Lease, LeaseClient
 
-__all__ = ["is_there", "until"]
+__all__ = ["PATIENT", "is_there", "until"]
+
+PATIENT: Final[dict[str, Any]] = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+"""Arguments of a channel whose calls do not fail if the machine stands still for seconds."""
 
 
 async def until(question: Callable[[], Awaitable[object]], answer: object) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from lease_support import is_there, until
+from lease_support import PATIENT, is_there, until
 
 from etcd_channel import Channel, ClientClosedError, ClientError, DuplicateLeaseError
 from etcd_channel.errors import LeaseNotFoundError
@@ -38,7 +38,7 @@ async def faulty(proxy: FaultProxy) -> AsyncIterator[LeaseClient]:
 @pytest.fixture
 async def witness(server: EtcdServer) -> AsyncIterator[LeaseClient]:
     """A client that is connected to the server directly."""
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         yield LeaseClient(channel)
 
 
