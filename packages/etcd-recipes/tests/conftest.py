@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from recipes_support import Program
+from recipes_support import PATIENT, Program
 
 from etcd_channel import Channel
 from etcd_testing import EtcdServer, FaultProxy
@@ -21,14 +21,14 @@ async def server() -> AsyncIterator[EtcdServer]:
 @pytest.fixture
 async def program(server: EtcdServer) -> AsyncIterator[Program]:
     """A program on the separate server."""
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         yield Program(channel, server)
 
 
 @pytest.fixture
 async def other(server: EtcdServer) -> AsyncIterator[Program]:
     """Another program, with a separate channel."""
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         yield Program(channel, server)
 
 
@@ -42,5 +42,5 @@ async def proxy(server: EtcdServer) -> AsyncIterator[FaultProxy]:
 @pytest.fixture
 async def faulty(server: EtcdServer, proxy: FaultProxy) -> AsyncIterator[Program]:
     """A program whose connections go through the proxy."""
-    async with Channel(proxy.endpoint) as channel:
+    async with Channel(proxy.endpoint, **PATIENT) as channel:
         yield Program(channel, server)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from etcd_channel import Channel
 from etcd_kv import KVClient
@@ -17,10 +17,13 @@ from etcd_lock import LockClient
 from etcd_recipes import RecipeClient
 from etcd_testing import EtcdServer, FaultProxy
 
-__all__ = ["PATIENCE", "Program", "broken_connections", "until", "waiting"]
+__all__ = ["PATIENCE", "PATIENT", "Program", "broken_connections", "until", "waiting"]
 
 PATIENCE = 60.0
 """Seconds after which a test fails that waits for something."""
+
+PATIENT: Final[dict[str, Any]] = {"connect_timeout": 30, "keepalive_timeout": 30, "timeout": 60}
+"""Arguments of a channel whose calls do not fail if the machine stands still for seconds."""
 
 _STARTED = re.compile(r'grpc_server_started_total{.*grpc_method="(\w+)".*grpc_type="unary"')
 
@@ -97,11 +100,17 @@ async def waiting(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[
 
 
 @asynccontextmanager
-async def broken_connections(proxy: FaultProxy, every: float = 0.1) -> AsyncIterator[None]:
-    """Cut all connections again and again while the body runs."""
+async def broken_connections(
+    proxy: FaultProxy, every: float = 0.1, *, times: int = 40
+) -> AsyncIterator[None]:
+    """Cut all connections again and again while the body runs.
+
+    At most `times` times: a machine on which a connection takes longer than the pauses gets by
+    with the last one.
+    """
 
     async def cut() -> None:
-        while True:
+        for _ in range(times):
             await asyncio.sleep(every)
             proxy.cut()
 

@@ -23,7 +23,7 @@ async def main(endpoint: str, name: bytes) -> None:
             txn, key = kv.transactions, b"record/" + job.id
             await kv.transaction([job.ownership()], [txn.put(key, job.value)])
 
-        await RecipeClient(channel).work_queue(name, attempts=2).work(handle, ttl=2)
+        await RecipeClient(channel).work_queue(name, attempts=4).work(handle, ttl=2)
 
 
 if __name__ == "__main__":

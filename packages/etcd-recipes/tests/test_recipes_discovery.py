@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import aclosing
 
 import pytest
-from recipes_support import PATIENCE, Program, waiting
+from recipes_support import PATIENCE, PATIENT, Program, waiting
 
 from etcd_channel import Channel, ClientClosedError, ConnectionTimeoutError
 from etcd_recipes import Discovery, Endpoint
@@ -79,7 +79,7 @@ async def test_the_list_is_kept_and_mended_over_a_break_and_a_compaction(
 
 
 async def test_those_who_wait_are_told_of_the_end(server: EtcdServer) -> None:
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         async with Discovery(channel, b"web") as discovery:
             wait = asyncio.create_task(discovery.wait())
             await asyncio.sleep(0)
@@ -108,10 +108,16 @@ async def test_the_error_names_why_the_list_cannot_be_read(
     program: Program, server: EtcdServer
 ) -> None:
     await server.enable_auth()
-    with pytest.raises(ConnectionTimeoutError) as failure:
-        async with program.recipes.discovery(b"web", timeout=2):
-            raise AssertionError("the body ran")
-    assert "user name is empty" in str(failure.value.__cause__)
+    causes: list[str] = []
+    # The longer time is for a machine that is too busy to get one answer in the shorter.
+    for timeout in (2, 30):
+        with pytest.raises(ConnectionTimeoutError) as failure:
+            async with program.recipes.discovery(b"web", timeout=timeout):
+                raise AssertionError("the body ran")
+        causes.append(str(failure.value.__cause__))
+        if "user name is empty" in causes[-1]:
+            break
+    assert "user name is empty" in causes[-1]
 
 
 async def test_a_cancelled_discovery_leaves_no_watch(program: Program) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from recipes_support import PATIENCE, Program, broken_connections, until
+from recipes_support import PATIENCE, PATIENT, Program, broken_connections, until
 
 from etcd_channel import Channel, ClientClosedError
 from etcd_recipes import Part, Partitioner
@@ -184,7 +184,7 @@ async def test_a_closed_client_ends_it(server: EtcdServer) -> None:
     async def work(part: Part) -> None:
         await asyncio.sleep(PATIENCE * 10)
 
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, **PATIENT) as channel:
         partitioner = Partitioner(channel, b"shards", PARTS)
         task = asyncio.create_task(partitioner.run(work))
         await eventually(lambda: len(partitioner.owned) == len(PARTS))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
 import pytest
 from recipes_support import PATIENCE, Program
 
-from etcd_channel import ChannelView, ConnectionFailedError
+from etcd_channel import ChannelLike, ChannelView, ConnectionFailedError
 from etcd_lock import Session
-from etcd_recipes import RecipeClient
+from etcd_recipes import Job, RecipeClient
 
-SECONDS = 3.0
-"""The time of a call. It must be enough to start a watch and to receive an event of it."""
+SECONDS = (3.0, 30.0)
+"""The time of a call: enough to start a watch and to receive an event of it.
+
+If the first one is not, because the machine is busy, the call is made again with the second one.
+"""
 
 
 class Held(ChannelView):
@@ -45,21 +49,64 @@ class Held(ChannelView):
         return answer
 
 
-async def until_the_time_is_over(view: Held, call: asyncio.Task[Any]) -> None:
-    await asyncio.wait_for(view.taking.wait(), PATIENCE)
-    # `asyncio.wait` cancels nothing. The call waits for the answer as long as there is none.
-    await asyncio.wait([call], timeout=SECONDS + 0.5)
-    assert not call.done()
-    view.go_on.set()
+class Taking:
+    """A call that waited for something, and now waits for the answer to its transaction."""
+
+    def __init__(self, view: Held, call: asyncio.Task[Any], seconds: float) -> None:
+        self._view = view
+        self._seconds = seconds
+        self.call = call
+
+    @classmethod
+    async def begin(
+        cls,
+        program: Program,
+        view: Held,
+        take: Callable[[float], Coroutine[Any, Any, Any]],
+        put: Coroutine[Any, Any, object],
+    ) -> Taking:
+        """Start `take`, and put something when it waits; return when it takes that."""
+        putting: asyncio.Task[object] | None = None
+        for seconds in SECONDS:
+            call = asyncio.create_task(take(seconds))
+            while putting is None and not call.done():
+                if await program.watchers() == 1:
+                    putting = asyncio.create_task(put)
+                    await putting
+            taking = asyncio.create_task(view.taking.wait())
+            await asyncio.wait(
+                [call, taking], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED
+            )
+            taking.cancel()
+            if view.taking.is_set():
+                return cls(view, call, seconds)
+            assert await asyncio.wait_for(call, PATIENCE) is None
+        raise AssertionError("nothing was taken")
+
+    async def until_the_time_is_over(self) -> None:
+        # `asyncio.wait` cancels nothing. The call waits for the answer as long as there is none.
+        await asyncio.wait([self.call], timeout=self._seconds + 0.5)
+        assert not self.call.done()
+        self._view.go_on.set()
+
+
+def get_of(channel: ChannelLike) -> Callable[[float], Coroutine[Any, Any, bytes | None]]:
+    queue = RecipeClient(channel).queue(b"q")
+    return lambda seconds: queue.get(timeout=seconds)
+
+
+def take_of(
+    channel: ChannelLike, session: Session
+) -> Callable[[float], Coroutine[Any, Any, Job | None]]:
+    jobs = RecipeClient(channel).work_queue(b"w")
+    return lambda seconds: jobs.take(session, timeout=seconds)
 
 
 async def test_an_item_that_is_being_taken_is_returned(program: Program, other: Program) -> None:
     view, queue = Held(other), program.recipes.queue(b"q")
-    get = asyncio.create_task(RecipeClient(view).queue(b"q").get(timeout=SECONDS))
-    await program.until_watchers(1)
-    await queue.put(b"item")
-    await until_the_time_is_over(view, get)
-    assert await get == b"item"
+    taking = await Taking.begin(program, view, get_of(view), queue.put(b"item"))
+    await taking.until_the_time_is_over()
+    assert await taking.call == b"item"
     await program.until_watchers(0)
     assert await queue.size() == 0
 
@@ -67,25 +114,19 @@ async def test_an_item_that_is_being_taken_is_returned(program: Program, other: 
 async def test_a_get_that_fails_says_so_after_its_time(program: Program, other: Program) -> None:
     lost = ConnectionFailedError("lost", code=grpc.StatusCode.UNAVAILABLE, definite=False)
     view, queue = Held(other, lost), program.recipes.queue(b"q")
-    get = asyncio.create_task(RecipeClient(view).queue(b"q").get(timeout=SECONDS))
-    await program.until_watchers(1)
-    await queue.put(b"item")
-    await until_the_time_is_over(view, get)
+    taking = await Taking.begin(program, view, get_of(view), queue.put(b"item"))
+    await taking.until_the_time_is_over()
     with pytest.raises(ConnectionFailedError, match="lost"):
-        await get
+        await taking.call
     await program.until_watchers(0)
 
 
 async def test_a_job_that_is_being_claimed_is_returned(program: Program, other: Program) -> None:
     view, jobs = Held(other), program.recipes.work_queue(b"w")
     async with Session(other.channel, 60) as session:
-        take = asyncio.create_task(
-            RecipeClient(view).work_queue(b"w").take(session, timeout=SECONDS)
-        )
-        await program.until_watchers(1)
-        await jobs.put(b"job")
-        await until_the_time_is_over(view, take)
-        job = await take
+        taking = await Taking.begin(program, view, take_of(view, session), jobs.put(b"job"))
+        await taking.until_the_time_is_over()
+        job = await taking.call
         assert job is not None
         assert (job.value, job.attempt) == (b"job", 1)
         assert await job.done()
@@ -96,13 +137,10 @@ async def test_a_get_ends_after_its_time_if_another_was_faster(
     program: Program, other: Program
 ) -> None:
     view, queue = Held(other, late=True), program.recipes.queue(b"q")
-    get = asyncio.create_task(RecipeClient(view).queue(b"q").get(timeout=SECONDS))
-    await program.until_watchers(1)
-    await queue.put(b"item")
-    await asyncio.wait_for(view.taking.wait(), PATIENCE)
+    taking = await Taking.begin(program, view, get_of(view), queue.put(b"item"))
     assert await queue.get(timeout=0) == b"item"
-    await until_the_time_is_over(view, get)
-    assert await asyncio.wait_for(get, PATIENCE) is None
+    await taking.until_the_time_is_over()
+    assert await asyncio.wait_for(taking.call, PATIENCE) is None
     await program.until_watchers(0)
 
 
@@ -111,16 +149,11 @@ async def test_a_take_ends_after_its_time_if_another_was_faster(
 ) -> None:
     view, jobs = Held(other, late=True), program.recipes.work_queue(b"w")
     async with Session(other.channel, 60) as session, Session(program.channel, 60) as faster:
-        take = asyncio.create_task(
-            RecipeClient(view).work_queue(b"w").take(session, timeout=SECONDS)
-        )
-        await program.until_watchers(1)
-        await jobs.put(b"job")
-        await asyncio.wait_for(view.taking.wait(), PATIENCE)
+        taking = await Taking.begin(program, view, take_of(view, session), jobs.put(b"job"))
         job = await jobs.take(faster, timeout=0)
         assert job is not None
-        await until_the_time_is_over(view, take)
-        assert await asyncio.wait_for(take, PATIENCE) is None
+        await taking.until_the_time_is_over()
+        assert await asyncio.wait_for(taking.call, PATIENCE) is None
         assert await job.done()
     await program.nothing_is_left()
 
@@ -144,11 +177,9 @@ async def test_a_task_that_a_call_has_started_is_cancelled_as_any_other(
                 started.append(asyncio.create_task(program_task()))
             return await super().call(rpc, request, **options)
 
-    get = asyncio.create_task(RecipeClient(Starting(view)).queue(b"q").get(timeout=SECONDS))
-    await program.until_watchers(1)
-    await queue.put(b"item")
-    await until_the_time_is_over(view, get)
-    assert await get == b"item"
+    taking = await Taking.begin(program, view, get_of(Starting(view)), queue.put(b"item"))
+    await taking.until_the_time_is_over()
+    assert await taking.call == b"item"
     await program.recipes.queue(b"other").put(b"kept")
     begin.set()
     await asyncio.wait_for(inner.taking.wait(), PATIENCE)

@@ -343,7 +343,7 @@ async def test_no_job_is_lost_and_none_is_recorded_twice_while_connections_break
 
 
 async def test_jobs_of_workers_that_are_killed_are_done_by_others(program: Program) -> None:
-    queue = program.recipes.work_queue(b"w", attempts=2)
+    queue = program.recipes.work_queue(b"w", attempts=4)
     values = [b"harmless"] * 10 + [b"kills once", b"kills always"] + [b"harmless"] * 10
     ids = [await queue.put(value) for value in values]
     script = Path(__file__).with_name("recipes_worker.py")
