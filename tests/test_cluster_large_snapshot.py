@@ -65,7 +65,9 @@ def snapshot_program() -> Path:
 async def test_200_megabytes_pass_through_32_and_are_restored(tmp_path: Path) -> None:
     path, data_dir = tmp_path / "etcd.db", tmp_path / "data"
     async with EtcdServer(quota_backend_bytes=1 << 30) as server:
-        async with Client(endpoints=server.endpoint) as client:
+        async with Client(
+            endpoints=server.endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client:
             value = os.urandom(MEGABYTE)
             for number in range(200):
                 await client.put(b"big/%03d" % number, value)
@@ -79,7 +81,9 @@ async def test_200_megabytes_pass_through_32_and_are_restored(tmp_path: Path) ->
     restored = EtcdServer(data_dir=data_dir, quota_backend_bytes=1 << 30)
     try:
         await restored.restore(path)
-        async with Client(endpoints=restored.endpoint) as client:
+        async with Client(
+            endpoints=restored.endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client:
             assert (await client.get_prefix(b"big/", count_only=True)).count == 200
             found = await client.get(b"big/199")
     finally:

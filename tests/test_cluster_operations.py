@@ -95,7 +95,12 @@ async def patiently(call: Callable[[], Awaitable[T]], *passing: type[errors.Clie
 @contextlib.asynccontextmanager
 async def a_cluster() -> AsyncIterator[tuple[EtcdCluster, Client]]:
     """Three members with ten megabytes of space to free, and an operator's client."""
-    async with EtcdCluster(3) as servers, Client(endpoints=servers.endpoints) as client:
+    async with (
+        EtcdCluster(3) as servers,
+        Client(
+            endpoints=servers.endpoints, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client,
+    ):
         for _ in range(10):
             await client.put(b"junk", bytes(1 << 20))
         last = await client.put(b"junk", b"")

@@ -45,7 +45,12 @@ async def test_the_example_runs_on_a_cluster_of_its_own() -> None:
 
 async def test_the_example_runs_on_an_existing_cluster(tmp_path: Path) -> None:
     path = tmp_path / "etcd.db"
-    async with EtcdCluster(3) as servers, Client(endpoints=servers.endpoints) as client:
+    async with (
+        EtcdCluster(3) as servers,
+        Client(
+            endpoints=servers.endpoints, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client,
+    ):
         await client.put(b"key", b"value")
         await client.create_alarm()
         endpoints = ",".join(servers.endpoints)

@@ -76,7 +76,9 @@ async def test_each_of_ten_thousand_events_is_delivered_once_over_breaks(
         server = etcd_server_factory(args=["--experimental-watch-progress-notify-interval=100ms"])
     async with (
         FaultProxy(server.endpoint) as proxy,
-        Client(endpoints=server.endpoint) as writer,
+        Client(
+            endpoints=server.endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as writer,
         Client(endpoints=proxy.endpoint) as reader,
         reader.watch_prefix(key_prefix, progress_notify=progress) as watch,
     ):
@@ -92,7 +94,12 @@ async def test_each_of_ten_thousand_events_is_delivered_once_over_a_black_hole(
 ) -> None:
     async with (
         FaultProxy(etcd_server.endpoint) as proxy,
-        Client(endpoints=etcd_server.endpoint) as writer,
+        Client(
+            endpoints=etcd_server.endpoint,
+            connect_wait_timeout=30,
+            keepalive_timeout=30,
+            timeout=60,
+        ) as writer,
         Client(endpoints=proxy.endpoint) as reader,
         reader.watch_prefix(key_prefix) as watch,
     ):

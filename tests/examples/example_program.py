@@ -11,12 +11,20 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, Final
 
 from etcd_client import Client
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HANG = 100.0
 """The timeout of a test that hangs; nothing is measured by it."""
+
+PATIENT: Final[dict[str, Any]] = {
+    "connect_wait_timeout": 30,
+    "keepalive_timeout": 30,
+    "timeout": 60,
+}
+"""Arguments of a client whose calls do not fail if the machine stands still for seconds."""
 
 
 class Example:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from example_program import running
+from example_program import PATIENT, running
 
 from etcd_client import Client
 from etcd_testing.plugin import ServerFactory
@@ -38,7 +38,7 @@ async def test_keys_and_values_of_any_bytes_survive_a_round_trip(
 ) -> None:
     endpoint, file = etcd_server_factory().endpoint, tmp_path / "keys.jsonl"
     pairs = {bytes([number]): bytes([255 - number]) * 10_000 for number in range(256)}
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         for key, value in pairs.items():
             await client.put(key_prefix + key, value)
         arguments = (f"--endpoints={endpoint}", "export", file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from example_program import nothing_is_left, running
+from example_program import PATIENT, nothing_is_left, running
 
 from etcd_client import Client
 from etcd_testing.plugin import ServerFactory
@@ -14,7 +14,7 @@ async def test_no_line_of_an_earlier_holder_follows_one_of_a_later_one(
     etcd_server_factory: ServerFactory, key_prefix: bytes, tmp_path: Path
 ) -> None:
     endpoint, file = etcd_server_factory().endpoint, tmp_path / "ledger.txt"
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--ttl=1", f"--file={file}")
         async with running("fenced_file.py", *arguments, prefix=key_prefix) as example:
             late = (await example.until("stopping has the lock")).split()[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from example_program import nothing_is_left, running
+from example_program import PATIENT, nothing_is_left, running
 
 from etcd_client import Client
 from etcd_testing.plugin import ServerFactory
@@ -14,7 +14,7 @@ async def test_the_jobs_of_workers_that_are_killed_are_done_by_others(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--ttl=1", "--jobs=12")
         async with running("job_queue.py", *arguments, prefix=key_prefix) as example:
             await example.until("11 of 12 jobs are done, 1 failed, each recorded once: True")
@@ -31,7 +31,7 @@ async def test_a_worker_leaves_a_job_to_others_when_its_lease_is_lost(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--ttl=30", "--worker=anna")
         async with (
             running("job_queue.py", *arguments, prefix=key_prefix) as example,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from example_program import nothing_is_left, running
+from example_program import PATIENT, nothing_is_left, running
 
 from etcd_client import Client
 from etcd_testing.plugin import ServerFactory
@@ -14,7 +14,7 @@ async def test_leaders_that_are_killed_or_stopped_are_replaced(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--ttl=1")
         async with running("leader.py", *arguments, prefix=key_prefix) as example:
             killed = (await example.until("SIGKILL to")).split()[-1]
@@ -31,7 +31,7 @@ async def test_a_worker_that_loses_its_lease_leads_again_in_another_term(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--worker=anna", "--ttl=30")
         async with running("leader.py", *arguments, prefix=key_prefix) as example:
             first = int((await example.until("anna leads")).split()[-1])
@@ -50,7 +50,7 @@ async def test_ctrl_c_ends_the_workers_and_removes_the_keys(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--ttl=30")
         async with running("leader.py", *arguments, prefix=key_prefix) as example:
             await example.until("leads")

@@ -7,7 +7,7 @@ import json
 import signal
 from typing import Any
 
-from example_program import HANG, running
+from example_program import HANG, PATIENT, running
 
 from etcd_client import Client
 from etcd_testing import EtcdServer, FaultProxy
@@ -33,7 +33,7 @@ async def test_what_is_served_follows_the_prefix_and_survives_a_compaction(
     key_prefix: bytes,
 ) -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Client(endpoints=server.endpoint) as client:
+        async with Client(endpoints=server.endpoint, **PATIENT) as client:
             txn = client.transactions
             await client.put(key_prefix + b"colour", b"blue")
             arguments = [f"--endpoints={proxy.endpoint}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from example_program import HANG, running
+from example_program import HANG, PATIENT, running
 
 from etcd_client import Client
 from etcd_testing import EtcdServer, FaultProxy
@@ -29,8 +29,8 @@ async def test_a_copy_survives_cuts_a_compaction_and_a_new_start(key_prefix: byt
         EtcdServer() as two,
         FaultProxy(one.endpoint) as near,
         FaultProxy(two.endpoint) as far,
-        Client(endpoints=one.endpoint) as source,
-        Client(endpoints=two.endpoint) as target,
+        Client(endpoints=one.endpoint, **PATIENT) as source,
+        Client(endpoints=two.endpoint, **PATIENT) as target,
     ):
         arguments = (f"--endpoints={near.endpoint}", f"--target={far.endpoint}")
         more = ("--target-prefix=copy/", "--checkpoint=checkpoint")

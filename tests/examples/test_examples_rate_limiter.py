@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 
-from example_program import nothing_is_left, running
+from example_program import PATIENT, nothing_is_left, running
 
 from etcd_client import Client
 from etcd_testing.plugin import ServerFactory
@@ -15,7 +15,7 @@ async def test_no_window_has_more_calls_than_the_limit(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         async with running(
             "rate_limiter.py", f"--endpoints={endpoint}", prefix=key_prefix
         ) as example:
@@ -31,7 +31,7 @@ async def test_a_limit_of_one_is_kept_by_one_process(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint) as client:
+    async with Client(endpoints=endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={endpoint}", "--limit=1", "--calls=2", "--caller=anna")
         async with running("rate_limiter.py", *arguments, prefix=key_prefix) as example:
             first = await example.until("anna makes call 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from example_program import nothing_is_left, running
+from example_program import PATIENT, nothing_is_left, running
 
 from etcd_client import Client, Endpoint
 from etcd_testing import EtcdServer, FaultProxy
@@ -29,7 +29,7 @@ async def test_the_list_is_kept_while_etcd_cannot_be_reached_and_right_afterward
     key_prefix: bytes,
 ) -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Client(endpoints=server.endpoint) as client:
+        async with Client(endpoints=server.endpoint, **PATIENT) as client:
             await client.put(key_prefix + b"1", Endpoint("a:1").to_json())
             await client.put(key_prefix + b"2", Endpoint("a:2").to_json())
             arguments = (f"--endpoints={proxy.endpoint}", "--discover")
@@ -49,7 +49,7 @@ async def test_the_list_is_kept_while_etcd_cannot_be_reached_and_right_afterward
 
 async def test_an_instance_that_was_cut_off_registers_again(key_prefix: bytes) -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Client(endpoints=server.endpoint) as client:
+        async with Client(endpoints=server.endpoint, **PATIENT) as client:
             arguments = (f"--endpoints={proxy.endpoint}", "--instance=a:1", "--ttl=1")
             async with running("service_registry.py", *arguments, prefix=key_prefix) as example:
                 await example.until("a:1 is registered")
@@ -68,7 +68,7 @@ async def test_an_instance_that_was_cut_off_registers_again(key_prefix: bytes) -
 
 
 async def test_an_instance_registers_again_when_its_key_is_deleted(key_prefix: bytes) -> None:
-    async with EtcdServer() as server, Client(endpoints=server.endpoint) as client:
+    async with EtcdServer() as server, Client(endpoints=server.endpoint, **PATIENT) as client:
         arguments = (f"--endpoints={server.endpoint}", "--instance=a:1", "--ttl=30")
         async with running("service_registry.py", *arguments, prefix=key_prefix) as example:
             await example.until("a:1 is registered")

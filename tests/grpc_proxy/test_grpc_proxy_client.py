@@ -39,7 +39,9 @@ async def proxy(server: EtcdServer) -> AsyncIterator[GrpcProxy]:
 
 @pytest.fixture
 async def client(proxy: GrpcProxy) -> AsyncIterator[Client]:
-    async with Client(endpoints=[proxy.endpoint]) as client:
+    async with Client(
+        endpoints=[proxy.endpoint], connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+    ) as client:
         yield client
 
 

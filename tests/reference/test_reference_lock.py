@@ -66,7 +66,9 @@ async def test_an_old_program_waits_for_a_lock_of_this_client(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with (
-        Client(endpoints=etcd_endpoint) as client,
+        Client(
+            endpoints=etcd_endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client,
         started(etcd_endpoint, key_prefix) as reference,
     ):
         ours = client.lock(key_prefix, ttl=30)
@@ -83,7 +85,9 @@ async def test_this_client_waits_for_the_lock_of_an_old_program(
     etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with (
-        Client(endpoints=etcd_endpoint) as client,
+        Client(
+            endpoints=etcd_endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
+        ) as client,
         started(etcd_endpoint, key_prefix) as reference,
     ):
         assert await reference.acquire(5) is True
