@@ -14,6 +14,12 @@ from etcd_channel import Channel
 from etcd_testing import EtcdServer
 
 
+@pytest.fixture(autouse=True)
+def time_for_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock whose key is gone asks the server why, here for a minute instead of a second."""
+    monkeypatch.setattr("etcd_lock._hold._REASON_TIMEOUT", 60.0)
+
+
 @pytest.fixture
 async def program(etcd_endpoint: str) -> AsyncIterator[Program]:
     """A program on the shared server; its keys begin with the test's `key_prefix`."""
