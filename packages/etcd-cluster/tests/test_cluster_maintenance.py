@@ -254,9 +254,11 @@ async def test_defragmentation_frees_unused_space(
 async def test_defragmentation_has_no_timeout_by_default() -> None:
     """The channel's timeout does not apply to it."""
     async with EtcdServer() as server:
-        channel = Channel(server.endpoint, timeout=0.3)
+        channel = Channel(
+            server.endpoint, timeout=0.3, connect_timeout=HANG, keepalive_timeout=HANG
+        )
         maintenance = MaintenanceClient(channel)
-        await maintenance.status()
+        await maintenance.status(timeout=HANG)
         await server.pause()
         asking = asyncio.create_task(maintenance.defragment())
         with pytest.raises(errors.ConnectionTimeoutError):
