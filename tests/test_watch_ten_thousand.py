@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from etcd_testing import EtcdServer, FaultProxy
 from etcd_testing.plugin import ServerFactory
 
 COUNT = 10_000
+PATIENT: dict[str, Any] = {"connect_wait_timeout": 60, "keepalive_timeout": 60, "timeout": 60}
 HANG = 300  # seconds after which the test has hung; nothing is measured by it
 
 
@@ -76,10 +78,8 @@ async def test_each_of_ten_thousand_events_is_delivered_once_over_breaks(
         server = etcd_server_factory(args=["--experimental-watch-progress-notify-interval=100ms"])
     async with (
         FaultProxy(server.endpoint) as proxy,
-        Client(
-            endpoints=server.endpoint, connect_wait_timeout=30, keepalive_timeout=30, timeout=60
-        ) as writer,
-        Client(endpoints=proxy.endpoint) as reader,
+        Client(endpoints=server.endpoint, **PATIENT) as writer,
+        Client(endpoints=proxy.endpoint, **PATIENT) as reader,
         reader.watch_prefix(key_prefix, progress_notify=progress) as watch,
     ):
         reading = asyncio.create_task(read_all(watch))
@@ -94,13 +94,8 @@ async def test_each_of_ten_thousand_events_is_delivered_once_over_a_black_hole(
 ) -> None:
     async with (
         FaultProxy(etcd_server.endpoint) as proxy,
-        Client(
-            endpoints=etcd_server.endpoint,
-            connect_wait_timeout=30,
-            keepalive_timeout=30,
-            timeout=60,
-        ) as writer,
-        Client(endpoints=proxy.endpoint) as reader,
+        Client(endpoints=etcd_server.endpoint, **PATIENT) as writer,
+        Client(endpoints=proxy.endpoint, **PATIENT) as reader,
         reader.watch_prefix(key_prefix) as watch,
     ):
         reading = asyncio.create_task(read_all(watch))
@@ -116,8 +111,8 @@ async def test_each_of_ten_thousand_events_is_delivered_once_over_restarts_of_th
 ) -> None:
     server = etcd_server_factory()
     async with (
-        Client(endpoints=server.endpoint, connect_wait_timeout=30, timeout=60) as client,
-        Client(endpoints=server.endpoint, connect_wait_timeout=30) as reader,
+        Client(endpoints=server.endpoint, **PATIENT) as client,
+        Client(endpoints=server.endpoint, **PATIENT) as reader,
         reader.watch_prefix(key_prefix) as watch,
     ):
         reading = asyncio.create_task(read_all(watch))

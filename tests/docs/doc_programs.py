@@ -26,6 +26,9 @@ __all__ = ["BlockError", "compiled", "run_page"]
 HANG = 100.0
 """Seconds after which a block has hung; nothing is measured by it."""
 
+PATIENT: dict[str, Any] = {"connect_wait_timeout": 60, "keepalive_timeout": 60, "timeout": 60}
+"""The options of the client of a page, whose calls are to outlast a pause of a busy machine."""
+
 PYTEST = """\
 [pytest]
 addopts = -p no:cacheprovider
@@ -179,7 +182,7 @@ def failed(block: Block, error: BaseException) -> BlockError:
 @contextlib.asynccontextmanager
 async def page_with_server(folder: Path) -> AsyncIterator[Page]:
     async with EtcdServer() as server:
-        async with Client(endpoints=server.endpoint) as client:
+        async with Client(endpoints=server.endpoint, **PATIENT) as client:
             page = Page(server, client, folder)
             with contextlib.redirect_stdout(page.output):
                 try:

@@ -12,7 +12,10 @@ from etcd_auth import AuthClient, PermissionKind
 from etcd_channel import Channel
 from etcd_testing import EtcdServer
 
-__all__ = ["Account", "AuthServer", "make_account"]
+__all__ = ["PATIENT", "Account", "AuthServer", "make_account"]
+
+PATIENT: dict[str, Any] = {"connect_timeout": 60, "keepalive_timeout": 60, "timeout": 60}
+"""The options of channels whose calls are to outlast a pause of a busy machine."""
 
 _numbers = itertools.count()
 
@@ -43,6 +46,7 @@ class AuthServer(EtcdServer):
         return self
 
     def channel(self, username: str, password: str, **options: Any) -> Channel:
+        options = PATIENT | options
         return Channel(self.endpoint, username=username, password=password, **options)
 
     def as_root(self) -> Channel:

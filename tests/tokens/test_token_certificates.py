@@ -15,7 +15,7 @@ from etcd_channel import TLS, Channel, errors
 from etcd_kv import KVClient
 from etcd_testing import TLSFiles
 
-from .servers import AuthServer
+from .servers import PATIENT, AuthServer
 
 Connect = Callable[..., Channel]
 
@@ -51,7 +51,7 @@ async def server(
     server = AuthServer(tls=files, client_cert_auth=True)
     try:
         await server.start()
-        async with Channel(server.endpoint, tls=tls_as(authority, "root")) as channel:
+        async with Channel(server.endpoint, tls=tls_as(authority, "root"), **PATIENT) as channel:
             auth = AuthClient(channel)
             for user, role in (("root", "root"), ("alice", "alice")):
                 await auth.user_add(user)
@@ -69,6 +69,7 @@ async def server(
 @pytest.fixture
 def connect(server: AuthServer, authority: trustme.CA) -> Connect:
     def connect(common_name: str, **options: Any) -> Channel:
+        options = PATIENT | options
         return Channel(server.endpoint, tls=tls_as(authority, common_name), **options)
 
     return connect
@@ -138,7 +139,7 @@ async def test_calls_succeed_while_users_change(connect: Connect, server: AuthSe
                 changes += 1
         done.set()
 
-    async with connect("alice", timeout=60) as channel:
+    async with connect("alice") as channel:
         kv = KVClient(channel)
         *counts, _ = await asyncio.gather(*(put(kv, key) for key in keys), change_users())
         for key, count in zip(keys, counts, strict=True):

@@ -20,7 +20,7 @@ from etcd_channel import (
 from etcd_kv import KVClient
 from etcd_testing import EtcdCluster, EtcdServer
 
-from .servers import Account, AuthServer, make_account
+from .servers import PATIENT, Account, AuthServer, make_account
 
 MANY = 50
 PAUSE = 0.01  # between the calls of a program, so that the servers are not busy with it alone
@@ -50,7 +50,8 @@ async def test_a_simple_token_that_expired_is_renewed_when_it_is_needed() -> Non
                 await server.outlive_tokens()
                 before = await server.authentications()
                 await use(account, channel)
-                assert await server.authentications() == before + 1
+                # A pause of a second outlives a token too.
+                assert await server.authentications() >= before + 1
 
 
 async def test_calls_succeed_while_jwts_expire(
@@ -99,12 +100,13 @@ async def test_reads_succeed_while_every_member_is_restarted() -> None:
                 await asyncio.sleep(PAUSE)
             return reads
 
-        async with Channel(cluster.endpoints, username="root", password="secret") as channel:
+        root = {"username": "root", "password": "secret"}
+        async with Channel(cluster.endpoints, **root, **PATIENT) as channel:
             await KVClient(channel).put(b"key", b"value")
             reading = asyncio.create_task(read(KVClient(channel)))
             for member in cluster.members:
                 await member.restart()
-                await cluster.leader()
+                await cluster.leader(timeout=60)
             done.set()
             assert await reading > 0
             await KVClient(channel).put(b"key", b"value")
@@ -167,7 +169,7 @@ async def test_calls_succeed_while_users_change(account: Account) -> None:
                 changes += 1
         done.set()
 
-    async with account.channel(timeout=60) as channel:
+    async with account.channel() as channel:
         kv = KVClient(channel)
         *counts, _ = await asyncio.gather(*(put(kv, key) for key in keys), change_users())
         for key, count in zip(keys, counts, strict=True):
@@ -177,18 +179,19 @@ async def test_calls_succeed_while_users_change(account: Account) -> None:
 
 
 async def test_calls_succeed_while_authentication_is_enabled_and_disabled() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as stranger:
+    async with EtcdServer() as server, Channel(server.endpoint, **PATIENT) as stranger:
         auth = AuthClient(stranger)
         await auth.role_add("all")
         await auth.role_grant_permission("all", PermissionKind.READWRITE, b"", prefix=True)
         await auth.user_add("alice", "secret")
         await auth.user_grant_role("alice", "all")
-        async with Channel(server.endpoint, username="alice", password="secret") as channel:
+        alice = {"username": "alice", "password": "secret"}
+        async with Channel(server.endpoint, **alice, **PATIENT) as channel:
             kv = KVClient(channel)
             await kv.put(b"key", b"before")
             await server.enable_auth("secret")
             await kv.put(b"key", b"enabled")
-            async with Channel(server.endpoint, username="root", password="secret") as root:
+            async with Channel(server.endpoint, **alice | {"username": "root"}, **PATIENT) as root:
                 await AuthClient(root).auth_disable()
             await kv.put(b"key", b"disabled")
 
