@@ -125,7 +125,7 @@ async def test_a_command_of_etcdctl(etcd_server: EtcdServer) -> None:
         return await etcd_server.etcdctl("get", "key")
 
     async def it_serves() -> None:
-        assert await etcd_server.healthy()
+        assert await etcd_server.healthy(timeout=60)
 
     assert await cancel_everywhere(get, it_serves, every=13)
 
@@ -141,7 +141,12 @@ async def test_leaving_a_session_of_etcdctl(etcd_server: EtcdServer, key_prefix:
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
-    await locked.wait()
+    waiting = asyncio.create_task(locked.wait())
+    # If the session fails, its error is the result of the test.
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        waiting.cancel()
+        await task
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0)

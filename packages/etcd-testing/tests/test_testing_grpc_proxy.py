@@ -38,7 +38,7 @@ async def test_it_comes_back_under_its_endpoint() -> None:
         assert proxy.returncode == -signal.SIGKILL
         assert not await proxy.healthy()
         await proxy.start()
-        assert await proxy.healthy()
+        assert await proxy.healthy(timeout=60)
         await proxy.pause()
         assert proxy.paused
         await proxy.resume()

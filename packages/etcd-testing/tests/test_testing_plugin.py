@@ -81,10 +81,10 @@ def test_fixtures_serve_asynchronous_tests_on_loops_of_their_own(
         async def use(server, factory):
             import asyncio
             loops.add(id(asyncio.get_running_loop()))
-            assert await server.healthy()
+            assert await server.healthy(timeout=60)
             own = factory()
             await own.restart()
-            assert await own.healthy()
+            assert await own.healthy(timeout=60)
 
         async def test_one(etcd_server, etcd_server_factory):
             await use(etcd_server, etcd_server_factory)
@@ -173,7 +173,7 @@ async def test_the_shared_server_is_usable_here_as_well(
 ) -> None:
     assert etcd_server.endpoint == etcd_endpoint
     assert key_prefix.startswith(b"/test_the_shared_server_is_usable_here_as_well/")
-    assert await etcd_server.healthy()
+    assert await etcd_server.healthy(timeout=60)
 
 
 def holds_soon(condition: Callable[[], bool]) -> bool:

@@ -346,11 +346,11 @@ async def test_a_real_etcd_is_used_through_a_proxy(
 
         # The write is applied, and its caller gets no answer.
         killed = proxy.kill_next_reply()
-        put = etcd_server.etcdctl_session(through, "--command-timeout=1s", "put", key, "2")
+        put = etcd_server.etcdctl_session(through, "--command-timeout=60s", "put", key, "2")
         async with put as session:
             await asyncio.wait_for(killed, LONG)
             proxy.refuse()
-            assert await session.ended() != 0
+            assert await session.ended(timeout=90) != 0
         assert await etcd_server.etcdctl("get", "--print-value-only", key) == "2\n"
 
 

@@ -22,7 +22,7 @@ async def test_a_fresh_server_is_healthy_empty_and_gone_afterwards() -> None:
         directory, pid = server.directory, server.pid
         assert server.running
         assert pid is not None
-        assert await server.healthy()
+        assert await server.healthy(timeout=60)
         assert await server.etcdctl("get", "", "--prefix") == ""
         assert (await server.metrics())["etcd_debugging_mvcc_keys_total"] == 0
         assert server.data_dir.is_dir()
@@ -314,7 +314,7 @@ async def test_a_given_data_directory_stays(tmp_path: Path) -> None:
 def test_a_server_belongs_to_no_event_loop() -> None:
     server = EtcdServer()
     asyncio.run(server.start())
-    assert asyncio.run(server.healthy())
+    assert asyncio.run(server.healthy(timeout=60))
     asyncio.run(server.restart())
     asyncio.run(server.close())
     assert not server.running

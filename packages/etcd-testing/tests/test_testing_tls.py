@@ -30,7 +30,7 @@ async def test_a_server_has_certificates_made_for_it() -> None:
         await handshake(server, ssl.create_default_context(cafile=server.tls.ca))
         with pytest.raises(ssl.SSLCertVerificationError):
             await handshake(server, ssl.create_default_context())
-        assert await server.healthy()
+        assert await server.healthy(timeout=60)
 
 
 async def test_a_server_asks_for_client_certificates() -> None:
