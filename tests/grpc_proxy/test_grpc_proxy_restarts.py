@@ -80,9 +80,10 @@ async def test_a_watch_misses_nothing_over_a_restart(what: str) -> None:
 async def test_a_lease_is_kept_alive_over_a_restart_of_the_proxy() -> None:
     async with EtcdServer() as server, GrpcProxy(server) as proxy:
         async with Client(endpoints=[proxy.endpoint]) as client:
-            lease = await client.lease(6, keep_alive=True)
+            lease = await client.lease(24, keep_alive=True)
             for _ in range(3):
-                await asyncio.sleep(lease.ttl / 2)
+                # A lease is kept alive after a third of its time to live.
+                await asyncio.sleep(lease.ttl / 3 + 0.5)
                 await proxy.restart()
             lease.check()
             assert await client.leases() == [lease.id]
