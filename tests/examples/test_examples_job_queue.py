@@ -14,8 +14,8 @@ async def test_the_jobs_of_workers_that_are_killed_are_done_by_others(
     etcd_server_factory: ServerFactory, key_prefix: bytes
 ) -> None:
     endpoint = etcd_server_factory().endpoint
-    async with Client(endpoints=endpoint, **PATIENT) as client:
-        arguments = (f"--endpoints={endpoint}", "--ttl=1", "--jobs=12")
+    async with Client(endpoints=endpoint) as client:
+        arguments = (f"--endpoints={endpoint}", "--ttl=5", "--jobs=12")
         async with running("job_queue.py", *arguments, prefix=key_prefix) as example:
             await example.until("11 of 12 jobs are done, 1 failed, each recorded once: True")
             assert await example.status() == 0

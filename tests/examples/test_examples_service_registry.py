@@ -13,7 +13,7 @@ from etcd_testing import EtcdServer, FaultProxy
 async def test_instances_are_found_again_after_a_lost_lease_and_an_outage(
     key_prefix: bytes,
 ) -> None:
-    async with running("service_registry.py", "--ttl=1", prefix=key_prefix) as example:
+    async with running("service_registry.py", "--ttl=5", prefix=key_prefix) as example:
         await example.until("-- the lease of 10.0.0.1:80 ends")
         await example.until("-- SIGKILL to 10.0.0.3:80")
         await example.until("-- etcd stops")
@@ -49,8 +49,8 @@ async def test_the_list_is_kept_while_etcd_cannot_be_reached_and_right_afterward
 
 async def test_an_instance_that_was_cut_off_registers_again(key_prefix: bytes) -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Client(endpoints=server.endpoint, **PATIENT) as client:
-            arguments = (f"--endpoints={proxy.endpoint}", "--instance=a:1", "--ttl=1")
+        async with Client(endpoints=server.endpoint) as client:
+            arguments = (f"--endpoints={proxy.endpoint}", "--instance=a:1", "--ttl=5")
             async with running("service_registry.py", *arguments, prefix=key_prefix) as example:
                 await example.until("a:1 is registered")
                 (first,) = await client.get_prefix(key_prefix)
