@@ -49,12 +49,13 @@ async def seen_by(python: list[str], server_factory: ServerFactory) -> dict[str,
 async def test_the_documentation_lists_all_differences_from_the_reference(
     etcd_server_factory: ServerFactory,
 ) -> None:
-    ours = await seen_by([sys.executable], etcd_server_factory)
-    assert len(ours) > 300
+    ours: dict[str, str] = {}
     theirs: dict[str, str] = {}
     different: dict[str, tuple[str, str]] = {}
-    # The reference does not repeat calls, and fails if a member stalls on a busy machine.
+    # The reference does not repeat calls, and fails if a member stalls on a busy machine; ours does
+    # where a timeout is tested.
     for _ in range(RUNS):
+        ours = await seen_by([sys.executable], etcd_server_factory)
         theirs = await seen_by(REFERENCE, etcd_server_factory)
         different = {
             call: (theirs.get(call, "not called"), seen)
@@ -63,4 +64,5 @@ async def test_the_documentation_lists_all_differences_from_the_reference(
         }
         if different == documented():
             break
+    assert len(ours) > 300, ours.get("the program")
     assert different == documented(), theirs.get("the program")
