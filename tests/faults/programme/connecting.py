@@ -9,10 +9,15 @@ from typing import Any
 
 from etcd_client import Client, ConnectionFailedError, ConnectionTimeoutError
 
-__all__ = ["connected"]
+__all__ = ["PATIENT", "connected"]
 
 _PATIENCE = 60.0
 """Seconds. The defaults of a client are for a machine with processors to spare."""
+
+PATIENT: dict[str, Any] = dict.fromkeys(
+    ("connect_wait_timeout", "keepalive_timeout", "timeout"), _PATIENCE
+)
+"""Settings for calls that nothing is injected into: they outlast a pause of a busy machine."""
 
 
 @asynccontextmanager

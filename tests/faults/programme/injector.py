@@ -125,7 +125,7 @@ class Injector:
         elif name == "replace":
             await self._remove(member)
         elif name == "defragment":
-            await member.etcdctl("defrag", timeout=60)
+            await member.etcdctl("defrag", "--command-timeout=60s", timeout=90)
         else:
             for proxy in proxies:
                 _strike(name, proxy)
@@ -202,7 +202,9 @@ async def injector(
 ) -> AsyncIterator[Injector]:
     """Start the cluster and its proxies."""
     async with AsyncExitStack() as stack:
-        cluster = EtcdCluster(3, peer_proxies=True, bin_dir=bin_dir, args=_SETTINGS)
+        cluster = EtcdCluster(
+            3, peer_proxies=True, bin_dir=bin_dir, args=_SETTINGS, start_timeout=90
+        )
         await stack.enter_async_context(cluster)
         proxies = {
             member: [FaultProxy(member.endpoint), FaultProxy(member.endpoint)]

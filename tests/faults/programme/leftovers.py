@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -83,6 +84,7 @@ async def ours_left(
 ) -> None:
     left: set[asyncio.Task[Any]] = set()
     more = 0
+    gc.collect()  # gRPC leaves cycles behind, which keep connections
     for _ in range(_QUIET * 10):
         left = asyncio.all_tasks() - {*tasks}
         more = (descriptors() - before).total()

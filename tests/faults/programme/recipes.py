@@ -18,6 +18,7 @@ __all__ = ["RecipeUser", "recipes_left"]
 _QUEUE = f"{PREFIX}queue"
 _JOBS = f"{PREFIX}jobs"
 _TTL = 3
+_LAST_TTL = 60
 _TIMEOUT = 1.0
 _LAST = 30.0
 """Seconds without progress: a claim of a client that is gone must end in them."""
@@ -115,7 +116,7 @@ async def recipes_left(recorder: Recorder, direct: Client) -> None:
     last.waits = (0.0, 0.0)
     clock, least = asyncio.get_running_loop().time, math.inf
     end = clock() + _LAST
-    async with Session(direct, _TTL) as session:
+    async with Session(direct, _LAST_TTL) as session:
         while left := await last.size():
             if left < least:
                 least, end = left, clock() + _LAST

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from etcd_client import ClientError, LeaseExpiredError, RevisionCompactedError, Watch
 from etcd_testing import EtcdCluster, EtcdServer, FaultProxy
-from programme.connecting import connected
+from programme.connecting import PATIENT, connected
 from programme.history import History, Scenario
 from programme.streams import ends_of_streams, goaway
 
@@ -21,6 +21,8 @@ __all__ = ["SCENARIOS", "play"]
 
 _LONG = 60.0
 """Seconds after which a client that has said nothing is silent."""
+_KILLED = 30.0
+"""Seconds for the proxy to say that it has killed a reply."""
 _TTL = 2
 _REPLIES = 10
 _BEHIND = 6500
@@ -54,9 +56,9 @@ async def play(history: History, setting: Setting) -> None:
 async def lost_reply(scenario: Scenario, setting: Setting) -> None:
     """A caller whose reply is lost is told that the write may have been applied; it was, once."""
     async with _server(setting) as (server, proxy):
-        async with connected([proxy.endpoint], timeout=10.0) as client:
+        async with connected([proxy.endpoint], **PATIENT) as client:
             txn = client.transactions
-            async with connected([server.endpoint]) as direct:
+            async with connected([server.endpoint], **PATIENT) as direct:
                 for number in range(_REPLIES):
                     key = f"key/{number}"
                     await client.get(key.encode())
@@ -73,6 +75,8 @@ async def lost_reply(scenario: Scenario, setting: Setting) -> None:
                             scenario.problems.append(f"lost: {key} was said to be refused")
                     else:
                         scenario.problems.append(f"silent: {key} was acknowledged")
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(asyncio.shield(killed), _KILLED)
                     if not killed.done():
                         scenario.problems.append(f"no reply for {key} was killed")
                     proxy.heal()
@@ -123,12 +127,12 @@ async def behind_by_a_snapshot(scenario: Scenario, setting: Setting) -> None:
     args = ["--snapshot-count=200"]
     cluster = EtcdCluster(3, peer_proxies=True, bin_dir=setting.bin_dir, args=args)
     async with cluster, FaultProxy("127.0.0.1:1") as first, FaultProxy("127.0.0.1:1") as second:
-        ahead = await cluster.leader()
-        behind = (await cluster.followers())[0]
+        ahead = await cluster.leader(timeout=_LONG)
+        behind = next(member for member in cluster.members if member is not ahead)
         first.upstream, second.upstream = ahead.endpoint, behind.endpoint
         second.refuse()
-        async with connected([first.endpoint, second.endpoint]) as client:
-            async with connected([ahead.endpoint]) as direct:
+        async with connected([first.endpoint, second.endpoint], **PATIENT) as client:
+            async with connected([ahead.endpoint], **PATIENT) as direct:
                 async with client.watch_prefix(b"key/") as watch:
                     await cluster.isolate(behind)
                     scenario.times += 1
@@ -215,7 +219,7 @@ async def older_snapshot(scenario: Scenario, setting: Setting, token: str) -> No
 
 async def all_members_down(scenario: Scenario, setting: Setting) -> None:
     """An outage is one warning for each client, however much fails, and ends soon after it."""
-    async with EtcdCluster(3, bin_dir=setting.bin_dir) as cluster:
+    async with EtcdCluster(3, bin_dir=setting.bin_dir, start_timeout=90) as cluster:
         async with connected(cluster.endpoints, timeout=5.0) as client:
             async with client.watch(b"key") as watch:
                 await client.put(b"key", b"")
@@ -230,6 +234,8 @@ async def all_members_down(scenario: Scenario, setting: Setting) -> None:
                             await client.get(b"key", timeout=1.0)
                             scenario.problems.append("an answer while all members were down")
                     busy = (time.process_time() - busy) / (time.monotonic() - began)
+                    # A member that starts and is paused may be another outage.
+                    warned = len(warnings)
                     for member in cluster.members:
                         await member.start(wait=False)
                     await asyncio.gather(*(member.wait_healthy() for member in cluster.members))
@@ -238,12 +244,12 @@ async def all_members_down(scenario: Scenario, setting: Setting) -> None:
                     answered = time.monotonic() - up
                     await _until_served(lambda: client.put(b"key", b"after"))
                     await asyncio.wait_for(watch.__anext__(), _LONG)
-                    if len(warnings) > 1:
-                        scenario.problems.append(f"{len(warnings)} warnings")
-                    if not warnings:
+                    if warned > 1:
+                        scenario.problems.append(f"{warned} warnings")
+                    if not warned:
                         scenario.problems.append("silent: no warning")
                 scenario.saw = (
-                    f"{len(warnings)} WARNING in {setting.outage:.0f} s, "
+                    f"{warned} WARNING in {setting.outage:.0f} s, "
                     f"{busy:.1%} of a processor, "
                     f"an answer {answered:.2f} s after the members were healthy"
                 )
