@@ -194,13 +194,13 @@ from etcd_client import Client, STMTransaction
 async def work(client, key):
     await client.put(key, b"v")
     assert (await client.get(key)).value == b"v"
-    lease = await client.lease(5)
+    lease = await client.lease(60)
     await lease.refresh()
     async with client.watch(key) as watch:
         await client.put(key, b"w")
         async for event in watch:
             break
-    async with client.lock(key + b"/lock", ttl=5):
+    async with client.lock(key + b"/lock", ttl=60):
         pass
     await lease.revoke()
 

@@ -158,7 +158,10 @@ async def test_a_retry_is_an_event_of_the_one_span_and_is_counted(
     exported: Exported, etcd_endpoint: str, key_prefix: bytes
 ) -> None:
     async with FaultProxy(etcd_endpoint) as proxy:
-        async with Client(endpoints=proxy.endpoint, middleware=[exported.view]) as client:
+        # A connection that is silent for a while is no attempt that failed.
+        async with Client(
+            endpoints=proxy.endpoint, middleware=[exported.view], keepalive_timeout=60
+        ) as client:
             await client.put(key_prefix, b"v")
             killed = proxy.kill_next_reply()
             await client.get(key_prefix)

@@ -191,7 +191,7 @@ async def test_a_session_with_a_negative_lease_id_uses_the_keys_of_gos_client(
     client: Client, etcd_server: EtcdServer, key_prefix: bytes
 ) -> None:
     number = negative()
-    async with client.session(10, lease_id=number) as session:
+    async with client.session(60, lease_id=number) as session:
         mutex = Mutex(session, key_prefix)
         await mutex.acquire()
         assert mutex.key == key_prefix + b"/" + f"{number:x}".encode()

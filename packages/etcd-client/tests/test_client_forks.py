@@ -141,7 +141,7 @@ async def test_a_child_is_refused_at_once_if_its_parent_has_an_open_client(
 ) -> None:
     await run(
         """
-client = Client(endpoints=[endpoint])
+client = Client(endpoints=[endpoint], keepalive_time=100)
 
 async def begin():
     watch = await client.watch(b"forks/watched")

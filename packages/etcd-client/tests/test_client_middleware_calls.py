@@ -202,7 +202,8 @@ async def test_failed_attempts_are_reported_within_the_span_of_their_call(
         told.append((TracingView.span.get(), attempt.rpc))
 
     async with FaultProxy(etcd_endpoint) as proxy:
-        async with TracingView(Channel(proxy.endpoint, on_failed_attempt=note)) as view:
+        channel = Channel(proxy.endpoint, on_failed_attempt=note, keepalive_timeout=60)
+        async with TracingView(channel) as view:
             client = Client.on(view)
             await client.get(b"k")
             killed = proxy.kill_next_reply()

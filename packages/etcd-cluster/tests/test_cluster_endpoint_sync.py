@@ -96,7 +96,7 @@ def test_endpoints_are_only_members_that_are_reached(
 async def test_a_url_at_which_no_member_answers_does_not_become_an_endpoint() -> None:
     async with (
         advertising(NOWHERE) as server,
-        Channel(server.endpoint, connect_timeout=1) as channel,
+        Channel(server.endpoint, connect_timeout=5) as channel,
     ):
         with pytest.raises(errors.NotFoundError, match=f"it advertises: {NOWHERE}"):
             await ClusterClient(channel).sync_endpoints()
@@ -125,7 +125,7 @@ async def test_the_first_endpoints_are_asked_when_no_present_one_answers(
     proxied: tuple[EtcdServer, FaultProxy],
 ) -> None:
     server, proxy = proxied
-    async with Channel(server.endpoint, connect_timeout=1) as channel:
+    async with Channel(server.endpoint, connect_timeout=3) as channel:
         cluster = ClusterClient(channel)
         assert await cluster.sync_endpoints() == (proxy.endpoint,)
         proxy.refuse()

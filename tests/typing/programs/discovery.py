@@ -52,7 +52,7 @@ async def registered(
     client: Client, prefix: bytes, name: str, address: str
 ) -> AsyncGenerator[Lease, None]:
     """Register an instance while the body runs; it disappears if this process does."""
-    async with client.lease(10, keep_alive=True) as lease:
+    async with client.lease(60, keep_alive=True) as lease:
         key = prefix + name.encode()
         instances = client.transactions
         result = await client.transaction(
@@ -74,7 +74,7 @@ async def main(endpoint: str, prefix: bytes) -> None:
         async with registered(client, prefix, "one", "10.0.0.1:80") as lease:
             print(await anext(changes))
             remaining: float = lease.remaining
-            assert 0 < remaining <= 10
+            assert 0 < remaining <= 60
             try:
                 async with registered(client, prefix, "one", "10.0.0.9:80"):
                     pass

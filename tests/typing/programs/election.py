@@ -43,7 +43,7 @@ async def main(endpoint: str, prefix: bytes) -> None:
     async with Client(endpoints=[endpoint], timeout=10.0) as client:
         leaders: asyncio.Queue[str] = asyncio.Queue()
         reporting = asyncio.create_task(report(client, name, leaders))
-        async with client.session(ttl=10) as first, client.session(ttl=10) as second:
+        async with client.session(ttl=60) as first, client.session(ttl=60) as second:
             election = Election(first, name)
             elected: bool = await election.campaign(b"first")
             token: int | None = election.fencing_token

@@ -81,7 +81,7 @@ class Queue:
 async def work(client: Client, prefix: bytes, done: list[bytes], count: int) -> None:
     """Work on jobs until `count` are done, by all workers together."""
     queue = Queue(client, prefix)
-    async with client.lease(10, keep_alive=True) as lease:
+    async with client.lease(60, keep_alive=True) as lease:
         while len(done) < count:
             job = await queue.claim(lease)
             if job is None:
@@ -101,7 +101,7 @@ async def main(endpoint: str, prefix: bytes) -> None:
         done: list[bytes] = []
         await asyncio.gather(*(work(client, prefix, done, 5) for _ in range(3)))
         print(*sorted(one.decode() for one in done))
-        async with client.lease(10) as lease:
+        async with client.lease(60) as lease:
             waiting = asyncio.create_task(queue.next_job(lease))
             await asyncio.sleep(0)
             await queue.add(b"late")
