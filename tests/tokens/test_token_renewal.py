@@ -100,8 +100,9 @@ async def test_reads_succeed_while_every_member_is_restarted() -> None:
                 await asyncio.sleep(PAUSE)
             return reads
 
-        root = {"username": "root", "password": "secret"}
-        async with Channel(cluster.endpoints, **root, **PATIENT) as channel:
+        async with Channel(
+            cluster.endpoints, username="root", password="secret", **PATIENT
+        ) as channel:
             await KVClient(channel).put(b"key", b"value")
             reading = asyncio.create_task(read(KVClient(channel)))
             for member in cluster.members:
@@ -185,13 +186,16 @@ async def test_calls_succeed_while_authentication_is_enabled_and_disabled() -> N
         await auth.role_grant_permission("all", PermissionKind.READWRITE, b"", prefix=True)
         await auth.user_add("alice", "secret")
         await auth.user_grant_role("alice", "all")
-        alice = {"username": "alice", "password": "secret"}
-        async with Channel(server.endpoint, **alice, **PATIENT) as channel:
+        async with Channel(
+            server.endpoint, username="alice", password="secret", **PATIENT
+        ) as channel:
             kv = KVClient(channel)
             await kv.put(b"key", b"before")
             await server.enable_auth("secret")
             await kv.put(b"key", b"enabled")
-            async with Channel(server.endpoint, **alice | {"username": "root"}, **PATIENT) as root:
+            async with Channel(
+                server.endpoint, username="root", password="secret", **PATIENT
+            ) as root:
                 await AuthClient(root).auth_disable()
             await kv.put(b"key", b"disabled")
 
