@@ -6,7 +6,7 @@ import uuid
 from contextlib import aclosing
 
 from etcd_channel import ChannelLike, Service
-from etcd_channel.arguments import check_int, check_key, check_wait
+from etcd_channel.arguments import check_int, check_key, check_prefix, check_wait
 from etcd_recipes._count import disagreement, put_if_agreed
 from etcd_recipes._following import Keys, follow
 from etcd_recipes._recipe import Recipe
@@ -20,7 +20,8 @@ class CountDownLatch(Recipe):
 
     Each part is a key `<name>/parts/<part>`, and `<name>/count` has the number, so that those who
     disagree on it get a `PreconditionFailedError`. The keys stay until `reset`: an open latch stays
-    open for all who come later.
+    open for all who come later. Other keys under `<name>/`, such as those of a latch whose name
+    begins with it, do not count.
 
     Guaranteed: `wait` returns True only after `count` different parts were counted down, and a part
     with a name counts once, however often it is counted down: a program that does not know whether
@@ -64,8 +65,10 @@ class CountDownLatch(Recipe):
         return bool(await within(seconds, self._until_open()))
 
     async def reset(self, *, timeout: float | None = None) -> None:
-        """Delete all keys of the latch: it begins again, and may have another count."""
-        await self._kv.delete_prefix(self._prefix, timeout=timeout)
+        """Delete the keys of the latch: it begins again, and may have another count."""
+        txn = self._kv.transactions
+        parts = txn.delete(*check_prefix("parts", self._parts))
+        await self._kv.transaction(None, [txn.delete(self._number), parts], timeout=timeout)
 
     async def _until_open(self) -> bool:
         async with aclosing(follow(self._channel, self._prefix)) as changes:
@@ -78,7 +81,8 @@ class CountDownLatch(Recipe):
         number = keys.get(self._number)
         if number is not None and number.value != b"%d" % self.count:
             raise disagreement(self._number, self.count)
-        return len(keys) - (number is not None) >= self.count
+        # Not all keys: a latch whose name begins with this one's has keys under the prefix, too.
+        return sum(key.startswith(self._parts) for key in keys) >= self.count
 
     def __repr__(self) -> str:
         return f"CountDownLatch(name={self.name!r}, count={self.count})"

@@ -29,7 +29,8 @@ class Discovery(Recipe):
 
     `async with` reads the list and follows it until the end of the block. It raises
     `ConnectionTimeoutError` if that takes longer than `timeout` seconds, None without limit.
-    Keys whose value is not an endpoint are left out and logged.
+    Keys whose value is not an endpoint are left out and logged. The name of an instance may have
+    slashes, so the endpoints of a service `<service>/<more>` are in the list, too.
 
     Guaranteed: no change that lasts is missed, over breaks of the connection, compactions and
     outages; during one the list is as it was known last. `pick` gives each endpoint its turn. Not

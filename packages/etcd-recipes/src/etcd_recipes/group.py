@@ -22,6 +22,8 @@ class Group(Recipe):
     """A set of members, each with data; it needs no session to be read or followed.
 
     A member is a key `<name>/<member>` with the lease of its session, and the data is its value.
+    The name of a member may have slashes, so the members of a group `<name>/<more>` are members of
+    this one, too.
 
     Guaranteed: a member that has ended, or cannot reach etcd, is out of the group when the time to
     live of its session is over. `changes` and `wait` miss no last state, also over breaks of the

@@ -32,6 +32,9 @@ class _BaseQueue(Recipe):
         super().__init__(client)
         self.name = check_key("name", name)
         self._prefix = self.name + b"/"
+        # Of the keys under the prefix those whose names go on with a digit: others belong to a
+        # queue whose name begins with this one's.
+        self._items = self._prefix + b"0", self._prefix + b":"
         self._last_number = 0
 
     async def get(self, *, timeout: float | None = None) -> bytes | None:
@@ -47,7 +50,7 @@ class _BaseQueue(Recipe):
         seconds = check_wait("timeout", timeout)
         deadline = Deadline.after(seconds)
         while True:
-            found = await self._kv.get_prefix(self._prefix, keys_only=True, limit=_AT_ONCE)
+            found = await self._kv.get_range(*self._items, keys_only=True, limit=_AT_ONCE)
             if found:
                 taken = await self._take([read.key for read in found])
             elif seconds == 0:
@@ -62,7 +65,7 @@ class _BaseQueue(Recipe):
 
     async def size(self, *, timeout: float | None = None) -> int:
         """Ask etcd for the number of items."""
-        return (await self._kv.get_prefix(self._prefix, count_only=True, timeout=timeout)).count
+        return (await self._kv.get_range(*self._items, count_only=True, timeout=timeout)).count
 
     async def _put(self, prefix: bytes, value: bytes, timeout: float | None) -> None:
         check_bytes("value", value)
@@ -107,8 +110,8 @@ class _BaseQueue(Recipe):
         """Take one of the items that are put after `revision`; None to read again."""
         taken = None
         try:
-            async with self._watches.watch_prefix(
-                self._prefix, start_revision=revision + 1, kind=EventKind.PUT
+            async with self._watches.watch(
+                *self._items, start_revision=revision + 1, kind=EventKind.PUT
             ) as watch:
                 taken = await self._take_first(watch)
         except RevisionCompactedError:
@@ -138,7 +141,8 @@ class Queue(_BaseQueue):
     """A queue: the item that was put first is taken first, by one consumer, at most once.
 
     An item is a key `<name>/<nanoseconds since 1970>`, as of `Queue` in the recipes of etcd's Go
-    client, with which it can be shared.
+    client, with which it can be shared. Keys under `<name>/` that do not go on with a digit are no
+    items, such as those of a queue `<name>/<more>`.
 
     Guaranteed: no item is returned twice. The items of one producer are taken in the order of its
     calls. Not guaranteed: an item is lost if its consumer dies after it was taken; `WorkQueue` is

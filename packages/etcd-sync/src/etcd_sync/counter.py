@@ -68,7 +68,8 @@ class CountDownLatch(Handle):
 
     Each part is a key `<name>/parts/<part>`, and `<name>/count` has the number, so that those who
     disagree on it get a `PreconditionFailedError`. The keys stay until `reset`: an open latch stays
-    open for all who come later.
+    open for all who come later. Other keys under `<name>/`, such as those of a latch whose name
+    begins with it, do not count.
 
     Guaranteed: `wait` returns True only after `count` different parts were counted down, and a part
     with a name counts once, however often it is counted down: a program that does not know whether
@@ -115,5 +116,5 @@ class CountDownLatch(Handle):
         return self._portal.run(self._inner.wait, timeout=timeout)
 
     def reset(self, *, timeout: float | None = None) -> None:
-        """Delete all keys of the latch: it begins again, and may have another count."""
+        """Delete the keys of the latch: it begins again, and may have another count."""
         self._portal.run(self._inner.reset, timeout=timeout)
