@@ -59,7 +59,8 @@ class Registration(Recipe):
     and an error of it is logged. If the program dies, the key ends with the lease.
     Not guaranteed: that a gap is noticed at once. A lease that was ended on the server is noticed
     with its key; an outage after `ttl` seconds. If another program registers the same instance, the
-    last one to come has the key, and this one comes back when that key is gone.
+    last one to come has the key, and this one comes back when that key is gone. It does not take
+    the key back before, whatever happens to its own lease meanwhile.
     """
 
     def __init__(
@@ -86,6 +87,11 @@ class Registration(Recipe):
         self._lease: Lease | None = None
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] | None = None
+        # Whether it has had the key in this block, and the leases with which it may have put it.
+        self._came = False
+        self._own: set[int] = set()
+        # Whether another program is known to have the key.
+        self._taken = False
         # Why the last attempt to register failed.
         self._error: ClientError | None = None
         # The time at which it was lost.
@@ -104,6 +110,8 @@ class Registration(Recipe):
     async def __aenter__(self) -> Registration:
         if self._task is not None:
             raise ValueError(f"the instance {self.key!r} is being registered already")
+        self._came, self._taken = False, False
+        self._own.clear()
         self._first = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep(), name=f"registration of {self.key!r}")
         try:
@@ -136,12 +144,18 @@ class Registration(Recipe):
         pause = _FIRST_PAUSE
         while True:
             try:
+                if self._taken:
+                    await self._until_free()
+                    pause = _FIRST_PAUSE
                 # Leaving the block revokes the lease, and so deletes the key.
                 async with self._leases.lease(self.ttl, keep_alive=True) as lease:
-                    put = await self._kv.put(self.key, self._value, lease)
-                    self._registered(lease)
-                    pause = _FIRST_PAUSE
-                    self._not_registered(await self._until_lost(lease, put.header.revision))
+                    revision = await self._put(lease)
+                    if revision is not None:
+                        self._registered(lease)
+                        pause = _FIRST_PAUSE
+                        self._not_registered(await self._until_lost(lease, revision))
+                if self._taken:
+                    continue
             except ClientClosedError:
                 raise
             except ClientError as error:
@@ -153,6 +167,44 @@ class Registration(Recipe):
                 raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _put(self, lease: Lease) -> int | None:
+        """Put the key, and return the revision; None if another program has it by now.
+
+        The first time the key is put whoever has it: the last one to come has it.
+        """
+        self._own.add(lease.id)
+        try:
+            if self._came:
+                revision = await self._put_again(lease)
+            else:
+                put = await self._kv.put(self.key, self._value, lease)
+                revision = put.header.revision
+        except ClientError as error:
+            if error.definite:
+                self._own.discard(lease.id)
+            raise
+        if revision is None:
+            self._taken = True
+        else:
+            self._came, self._own = True, {lease.id}
+        return revision
+
+    async def _put_again(self, lease: Lease) -> int | None:
+        """Put the key unless another program has it; an earlier one of this program is replaced."""
+        txn, seen = self._kv.transactions, 0
+        while True:
+            result = await self._kv.transaction(
+                [txn.mod(self.key) == seen],
+                [txn.put(self.key, self._value, lease)],
+                [txn.get(self.key, keys_only=True)],
+            )
+            if result.succeeded:
+                return result.revision
+            found = next(iter(result.gets[0]), None)
+            if found is not None and found.lease not in self._own:
+                return None
+            seen = 0 if found is None else found.mod_revision
 
     async def _until_lost(self, lease: Lease, revision: int) -> str:
         """Return when the key is gone, and why."""
@@ -169,7 +221,7 @@ class Registration(Recipe):
                         if event.kind is EventKind.DELETE:
                             return await self._why_deleted(lease)
                         if event.kv.lease != lease.id:
-                            return await self._until_free(event.kv.mod_revision)
+                            return self._taken_by_another()
             except RevisionCompactedError:
                 pass  # the history was compacted while the stream was broken: read again
             except ClientClosedError:
@@ -183,7 +235,7 @@ class Registration(Recipe):
                 return await self._why_deleted(lease)
             revision = found.header.revision
             if found.lease != lease.id:
-                return await self._until_free(revision)
+                return self._taken_by_another()
 
     async def _why_deleted(self, lease: Lease) -> str:
         """Ask whether the lease still exists: a deletion may have come with its end."""
@@ -195,22 +247,29 @@ class Registration(Recipe):
             pass
         return "its key was deleted"
 
-    async def _until_free(self, revision: int) -> str:
-        """Wait until the key that another program has put is gone."""
-        self._not_registered("another program registered the same instance")
-        while True:
-            try:
-                async with self._watches.watch(
-                    self.key, start_revision=revision + 1, kind=EventKind.DELETE
-                ) as watch:
-                    async for _ in watch:
-                        return "another program registered the same instance"
-            except RevisionCompactedError:
-                pass
+    def _taken_by_another(self) -> str:
+        self._taken = True
+        return "another program registered the same instance"
+
+    async def _until_free(self) -> None:
+        """Wait until the key that another program has put is gone.
+
+        Without a lease: its loss, or an error, is no reason to take the key from the other one.
+        """
+        while self._taken:
             found = await self._kv.get(self.key, keys_only=True)
             if found is None:
-                return "another program registered the same instance"
-            revision = found.header.revision
+                break
+            try:
+                async with self._watches.watch(
+                    self.key, start_revision=found.header.revision + 1, kind=EventKind.DELETE
+                ) as watch:
+                    async for _ in watch:
+                        self._taken = False
+                        break
+            except RevisionCompactedError:
+                pass  # the history was compacted while the stream was broken: read again
+        self._taken = False
 
     def _registered(self, lease: Lease) -> None:
         now, before = asyncio.get_running_loop().time(), self._lost_at

@@ -34,6 +34,7 @@ class Registration(Handle):
     with the lease. Not guaranteed: that a gap is noticed at once. A lease that was ended on the
     server is noticed with its key; an outage after `ttl` seconds. If another program registers the
     same instance, the last one to come has the key, and this one comes back when that key is gone.
+    It does not take the key back before, whatever happens to its own lease meanwhile.
     """
 
     _inner: etcd_client.Registration
