@@ -45,6 +45,9 @@ class Counter(Recipe):
         self._seen = (0, 0)
         # Tasks that share the counter would only conflict with each other.
         self._one_at_a_time = asyncio.Lock()
+        # The calls that have the lock or wait for it. `locked()` is False for a moment while the
+        # lock goes from one to the next.
+        self._calls = 0
 
     async def get(self, *, timeout: float | None = None) -> int:
         """Read the number."""
@@ -65,7 +68,21 @@ class Counter(Recipe):
         """
         check_int("amount", amount, minimum=INT64_MIN)
         deadline = Deadline.of("timeout", self._channel.timeout if timeout is None else timeout)
-        if self._one_at_a_time.locked():
+        self._calls += 1
+        try:
+            await self._take_turn(deadline)
+            try:
+                return await self._add(amount, deadline)
+            finally:
+                self._one_at_a_time.release()
+        finally:
+            self._calls -= 1
+
+    async def _take_turn(self, deadline: Deadline) -> None:
+        """Acquire the lock; raise `CounterTimeoutError` at the deadline."""
+        if self._calls == 1:
+            await self._one_at_a_time.acquire()  # it is free: this does not wait
+        else:
             acquired = await within(
                 deadline.remaining(), self._one_at_a_time.acquire(), self._not_needed
             )
@@ -74,12 +91,6 @@ class Counter(Recipe):
                     f"earlier calls changed the counter {self.key!r} until the timeout; nothing was"
                     " added"
                 )
-        else:
-            await self._one_at_a_time.acquire()
-        try:
-            return await self._add(amount, deadline)
-        finally:
-            self._one_at_a_time.release()
 
     async def _not_needed(self, _: bool) -> None:
         self._one_at_a_time.release()
