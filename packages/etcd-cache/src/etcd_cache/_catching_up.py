@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from etcd_cache._follower import Follower
 from etcd_cache._versions import ProgressVersions
 from etcd_cache.errors import CacheTimeoutError
+from etcd_channel import ConnectionFailedError, ConnectionTimeoutError
 from etcd_channel.deadline import Deadline
 
 __all__ = ["CatchingUp", "timed_out"]
@@ -36,9 +39,10 @@ class CatchingUp(Generic[V]):
         """Return the revision of etcd's store now, by a linearizable read of one key."""
         follower = self._follower
         most = follower.channel.timeout
-        found = await follower.kv.get_range(
-            follower.start, None, count_only=True, timeout=deadline.timeout(most)
-        )
+        with self._in_time(deadline):
+            found = await follower.kv.get_range(
+                follower.start, None, count_only=True, timeout=deadline.timeout(most)
+            )
         return found.header.revision
 
     async def until(self, revision: int, deadline: Deadline) -> None:
@@ -105,19 +109,34 @@ class CatchingUp(Generic[V]):
         """
         follower, content = self._follower, self._follower.content
         lists, since = content.lists, content.revision
-        found = await follower.kv.get_range(
-            follower.start,
-            follower.end,
-            keys_only=True,
-            limit=1,
-            min_mod_revision=since + 1,
-            timeout=deadline.timeout(follower.channel.timeout),
-        )
+        with self._in_time(deadline):
+            found = await follower.kv.get_range(
+                follower.start,
+                follower.end,
+                keys_only=True,
+                limit=1,
+                min_mod_revision=since + 1,
+                timeout=deadline.timeout(follower.channel.timeout),
+            )
         if len(found) or content.lists != lists or found.count != content.keys_in_etcd:
             return
         if found.header.revision > content.revision:
             content.prove(found.header.revision)
             follower.changed.send()
+
+    @contextmanager
+    def _in_time(self, deadline: Deadline) -> Iterator[None]:
+        """Raise `CacheTimeoutError` for a request that failed because the deadline has passed."""
+        # Not by the clock alone: gRPC and the server measure the timeout by clocks of their own.
+        ends_together = deadline.within(self._follower.channel.timeout) is deadline
+        try:
+            yield
+        except (ConnectionFailedError, ConnectionTimeoutError) as error:
+            timed_out_together = ends_together and isinstance(error, ConnectionTimeoutError)
+            if not (timed_out_together or deadline.passed):
+                raise
+            message = "etcd did not answer the cache within the timeout"
+            raise timed_out(self._follower, message) from error
 
 
 def timed_out(follower: Follower[V], message: str) -> CacheTimeoutError:

@@ -21,5 +21,6 @@ class CacheDecodeError(ClientError):
 class CacheTimeoutError(ClientError, TimeoutError):
     """The cache did not fulfil a condition, or reach a revision, within the timeout.
 
-    If the cache could not follow etcd at that time, the reason is the `__cause__`.
+    If etcd could not be reached, or the cache could not follow it at that time, the reason is the
+    `__cause__`.
     """
