@@ -78,8 +78,9 @@ class Partitioner(Recipe):
     Guaranteed: a part has one owner at a time, as etcd sees it: it is claimed by a transaction that
     requires that nobody owns it, and released only when the work on it has ended, or when the lease
     of its owner has. Work is cancelled when its part must be handed over and when the session is
-    lost; after that it begins again with a new session. After an outage, or when all members but
-    one have died, the rest own everything, at the latest when the leases have ended.
+    lost; after that it begins again with a new session. The same happens when somebody else has
+    deleted the key of its part; it begins again with a new claim then. After an outage, or when all
+    members but one have died, the rest own everything, at the latest when the leases have ended.
     Not guaranteed: that each part has an owner at every moment; while it is handed over it has
     none. A member that is stopped for longer than `ttl` does not know that its parts have other
     owners: guard changes with `Part.ownership()`, or pass `Part.fencing_token` along.
@@ -150,17 +151,19 @@ class Partitioner(Recipe):
         member = _Member(self, session, work)
         lost = asyncio.create_task(session.lease.until_lost())
         following = asyncio.create_task(member.follow())
+        reclaiming = asyncio.create_task(member.reclaim())
         try:
-            ends: list[asyncio.Future[Any]] = [lost, following, member.failed]
+            ends: list[asyncio.Future[Any]] = [lost, following, reclaiming, member.failed]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except BaseException as error:
-            await self._channel.run_to_completion(member.stop(lost, following), error)
+            await self._channel.run_to_completion(member.stop(lost, following, reclaiming), error)
             raise
-        await self._channel.run_to_completion(member.stop(lost, following))
+        await self._channel.run_to_completion(member.stop(lost, following, reclaiming))
         if member.failed.done():
             raise _WorkFailed(member.failed.result())
-        if not following.cancelled():
-            following.result()
+        for task in (following, reclaiming):
+            if not task.cancelled():
+                task.result()
 
     def __repr__(self) -> str:
         return f"Partitioner(name={self.name!r}, parts={len(self.parts)}, owned={len(self.owned)})"
@@ -187,6 +190,10 @@ class _Member:
         self._giving: set[bytes] = set()
         self._give_aways: set[asyncio.Task[None]] = set()
         self._stopping = False
+        # The keys as they were seen last, and whether to look at them again without a change.
+        self._keys: Keys | None = None
+        self._again = asyncio.Event()
+        self._changing = asyncio.Lock()
         self.failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         """The first error of the work on a part."""
 
@@ -195,24 +202,47 @@ class _Member:
         await self._entry.enqueue()
         async with aclosing(follow(self._session.channel, self._of.name + b"/")) as states:
             async for keys in states:
-                await self._change(keys)
+                self._keys = keys
+                async with self._changing:
+                    await self._change(keys)
+
+    async def reclaim(self) -> None:
+        """Claim parts again whose keys were gone before they were released, until cancelled.
+
+        Their release changes nothing in etcd, so `follow` does not hear of it.
+        """
+        while True:
+            await self._again.wait()
+            self._again.clear()
+            if self._keys is not None:
+                async with self._changing:
+                    await self._change(self._keys)
 
     async def _change(self, keys: Keys) -> None:
         members = [key for key in keys if key.startswith(self._of._members)]
         if self._entry.key not in members:
             raise ClientError(f"the member {self._entry.key!r} was deleted")
         mine = shares(self._of.parts, members)[self._entry.key]
-        for part in self._tasks.keys() - mine:
-            if part not in self._giving:
-                self._giving.add(part)
-                task = asyncio.create_task(self._give_away(part))
-                self._give_aways.add(task)
-                task.add_done_callback(self._give_aways.discard)
+        gone = {part for part in self._tasks if self._is_gone(part, keys)}
+        for part in gone & mine - self._giving:
+            _log.warning("the key of the part %r was deleted: its work ends", part)
+        for part in (gone | self._tasks.keys() - mine) - self._giving:
+            self._giving.add(part)
+            task = asyncio.create_task(self._give_away(part))
+            self._give_aways.add(task)
+            task.add_done_callback(self._give_aways.discard)
         free = [
             part for part in sorted(mine - self._tasks.keys()) if self._of._owned + part not in keys
         ]
         for start in range(0, len(free), _AT_ONCE):
             await self._claim(free[start : start + _AT_ONCE])
+
+    def _is_gone(self, name: bytes, keys: Keys) -> bool:
+        """Whether the key of an owned part was deleted, unless `keys` are older than the claim."""
+        part = self._parts[name]
+        found = keys.get(part._key)
+        created = 0 if found is None else found.create_revision
+        return created != part._revision and keys.revision >= part._revision
 
     async def _claim(self, names: list[bytes]) -> None:
         """Claim those of the parts that nobody owns, in one round trip."""
@@ -256,7 +286,9 @@ class _Member:
         txn, pause = self._kv.transactions, _FIRST_PAUSE
         while not self._session.is_lost:
             try:
-                await self._kv.transaction([part.ownership()], [txn.delete(part._key)])
+                own = [part.ownership()]
+                if not (await self._kv.transaction(own, [txn.delete(part._key)])).succeeded:
+                    self._again.set()
                 break
             except ClientError as error:
                 # Repeating it is safe: it compares the revision of the claim.

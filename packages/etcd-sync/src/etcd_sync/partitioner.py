@@ -62,11 +62,13 @@ class Partitioner(Handle):
     Guaranteed: a part has one owner at a time, as etcd sees it: it is claimed by a transaction that
     requires that nobody owns it, and released only when the work on it has ended, or when the lease
     of its owner has. Work is told to end, by `Part.ending`, when its part must be handed over and
-    when the session is lost; after that it begins again with a new session. After an outage, or
-    when all members but one have died, the rest own everything, at the latest when the leases have
-    ended. Not guaranteed: that each part has an owner at every moment; while it is handed over it
-    has none. A member that is stopped for longer than `ttl` does not know that its parts have other
-    owners: guard changes with `Part.ownership()`, or pass `Part.fencing_token` along.
+    when the session is lost; after that it begins again with a new session. The same happens when
+    somebody else has deleted the key of its part; it begins again with a new claim then. After an
+    outage, or when all members but one have died, the rest own everything, at the latest when the
+    leases have ended. Not guaranteed: that each part has an owner at every moment; while it is
+    handed over it has none. A member that is stopped for longer than `ttl` does not know that its
+    parts have other owners: guard changes with `Part.ownership()`, or pass `Part.fencing_token`
+    along.
     """
 
     _inner: etcd_client.Partitioner
