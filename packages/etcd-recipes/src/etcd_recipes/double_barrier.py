@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
 from etcd_channel import KeyValue
@@ -11,7 +12,7 @@ from etcd_channel.deadline import Deadline
 from etcd_channel.tasks import log_errors
 from etcd_lock import LockLostError, LockTimeoutError, QueueEntry, Session
 from etcd_recipes._count import disagreement
-from etcd_recipes._following import Keys, follow
+from etcd_recipes._following import follow
 from etcd_recipes._recipe import Recipe
 from etcd_recipes._waiting import within
 
@@ -33,7 +34,9 @@ class DoubleBarrier(Recipe):
 
     Each has a key `<name>/waiters/<lease id>` with the lease of its session. When there are enough,
     `<name>/ready` is put with the create revision of the last one that belongs to the round, in a
-    transaction that compares them all.
+    transaction that compares them all. The last one that leaves deletes it. It has no lease: if the
+    last ones of a round lose their sessions, or etcd cannot be reached when they leave, it stays
+    until the next one enters, which it does not hinder.
 
     Guaranteed: `enter` returns True only after `count` sessions were there at one moment, and
     `leave` returns True only after all of the round have left or lost their sessions. A session
@@ -92,11 +95,19 @@ class DoubleBarrier(Recipe):
         if (last := self._round) is None:
             raise ValueError(f"this session is not in the double barrier {self.name!r}")
         self._round = None
-        await self._entry.leave()
-        if seconds == 0:
-            seconds = self._channel.timeout
-            return bool(await within(seconds, self._all_have_left(last, wait=False)))
-        return bool(await within(seconds, self._all_have_left(last)))
+        try:
+            await self._entry.leave()
+            if seconds == 0:
+                at_most = self._channel.timeout
+                return bool(await within(at_most, self._all_have_left(last, wait=False)))
+            all_have_left = bool(await within(seconds, self._all_have_left(last)))
+        except asyncio.CancelledError as error:
+            await self._channel.run_to_completion(log_errors(self._end_round()), error)
+            raise
+        if not all_have_left and not self._channel.closed:
+            # The time may have been over before it was seen that this was the last one.
+            self._channel.run_in_background(log_errors(self._end_round()))
+        return all_have_left
 
     async def _until_admitted(self, deadline: Deadline) -> int | None:
         seconds = deadline.remaining()
@@ -179,7 +190,20 @@ class DoubleBarrier(Recipe):
 
     async def _withdraw(self) -> None:
         self._round = None
-        await log_errors(self._entry.leave())
+        await log_errors(self._withdraw_and_end_round())
+
+    async def _withdraw_and_end_round(self) -> None:
+        await self._entry.leave()
+        if not self._entry.session.is_lost:
+            # The round may have begun, and all others may have left it.
+            await self._end_round()
+
+    async def _end_round(self) -> None:
+        """End the round if all have left; nobody waits for that, so it is not followed."""
+        found = await self._kv.get_prefix(self.name + b"/")
+        state = _State({read.key: read for read in found}, self._waiters, self._ready)
+        if state.is_over:
+            await self._act(state)
 
     def _lost(self) -> LockLostError:
         return LockLostError(
@@ -210,7 +234,7 @@ class DoubleBarrier(Recipe):
 class _State:
     """The keys of a double barrier at a revision, and what they mean."""
 
-    def __init__(self, keys: Keys, waiters: bytes, ready: bytes) -> None:
+    def __init__(self, keys: Mapping[bytes, KeyValue], waiters: bytes, ready: bytes) -> None:
         waiting = (kv for key, kv in keys.items() if key.startswith(waiters))
         self.waiters = sorted(waiting, key=lambda kv: kv.create_revision)
         """Those who wait, are in a round or leave one, the first one first."""

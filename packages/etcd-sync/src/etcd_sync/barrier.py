@@ -77,7 +77,9 @@ class DoubleBarrier(Handle):
 
     Each has a key `<name>/waiters/<lease id>` with the lease of its session. When there are enough,
     `<name>/ready` is put with the create revision of the last one that belongs to the round, in a
-    transaction that compares them all.
+    transaction that compares them all. The last one that leaves deletes it. It has no lease: if the
+    last ones of a round lose their sessions, or etcd cannot be reached when they leave, it stays
+    until the next one enters, which it does not hinder.
 
     Guaranteed: `enter` returns True only after `count` sessions were there at one moment, and
     `leave` returns True only after all of the round have left or lost their sessions. A session
