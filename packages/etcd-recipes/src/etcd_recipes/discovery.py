@@ -52,6 +52,7 @@ class Discovery(Recipe):
         self._failure: ClientError | None = None
         # Why the last attempt to follow failed.
         self._error: ClientError | None = None
+        # The keys that are left out, and were logged.
         self._refused: set[bytes] = set()
 
     @property
@@ -145,6 +146,7 @@ class Discovery(Recipe):
                 async with aclosing(follow(self._channel, self._prefix)) as states:
                     async for keys in states:
                         pause = _FIRST_PAUSE
+                        self._refused.intersection_update(keys)
                         found = (self._parsed(key, keys[key].value) for key in sorted(keys))
                         self._take(tuple(each for each in found if each), keys.revision)
             except ClientClosedError as error:
