@@ -84,3 +84,18 @@ async def test_one_that_was_away_does_not_take_the_key_from_a_newer_program(
             assert new.empty()
         assert (await old.next()).registered
     await program.nothing_is_left()
+
+
+async def test_a_second_block_does_not_begin_with_the_gap_of_the_first(program: Program) -> None:
+    changes = Changes()
+    registration = program.recipes.registration(b"web", "a:1", ttl=60, on_change=changes)
+    async with registration:
+        assert (await changes.next()).registered
+        await program.kv.put(b"web/a:1", b"other")
+        assert not (await changes.next()).registered
+    async with registration:
+        assert await changes.next() == RegistrationChange(True, 0.0, "")
+        await program.kv.delete(b"web/a:1")
+        assert not (await changes.next()).registered
+        assert (await changes.next()).registered
+    await program.nothing_is_left()

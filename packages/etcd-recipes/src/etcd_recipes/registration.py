@@ -112,6 +112,7 @@ class Registration(Recipe):
             raise ValueError(f"the instance {self.key!r} is being registered already")
         self._came, self._taken = False, False
         self._own.clear()
+        self._error, self._lost_at = None, None
         self._first = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._keep(), name=f"registration of {self.key!r}")
         try:
