@@ -210,19 +210,23 @@ class WorkQueue(Recipe):
         jobs, claims = self.name + b"/jobs/", self.name + b"/claims/"
         async for response in watch.responses():
             ids: dict[bytes, None] = {}
+            # A job that is done is deleted together with its claim.
+            over: set[bytes] = set()
             for event in response.events:
                 key, put = event.kv.key, event.kind is EventKind.PUT
                 if key.startswith(jobs):
+                    job_id = key[len(jobs) :]
                     if put:
-                        ids[key[len(jobs) :]] = None
+                        ids[job_id] = None
+                        over.discard(job_id)
                     else:
-                        ids.pop(key[len(jobs) :], None)
+                        over.add(job_id)
                 elif key.startswith(claims):
                     if put:
                         ids.pop(key[len(claims) :], None)
                     else:
                         ids[key[len(claims) :]] = None
-            waiting = list(ids)
+            waiting = [each for each in ids if each not in over]
             for start in range(0, len(waiting), _AT_ONCE):
                 job = await self._claim(session, waiting[start : start + _AT_ONCE])
                 if job is not None:
