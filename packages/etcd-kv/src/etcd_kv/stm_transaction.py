@@ -175,11 +175,19 @@ class STMTransaction(NonCopyable):
         try:
             return await self._channel.call(RANGE, request, timeout=self._deadline.timeout())
         except RevisionCompactedError as error:
-            self._state.compacted = error
-            raise
+            # All reads of the attempt raise one object, by which `STM.stm` knows it.
+            first = self._state.compacted
+            if first is None:
+                self._state.compacted = error
+                raise
         except ClientError as error:
             error.definite = True  # Nothing is written before the commit.
             raise
+        try:
+            raise first
+        finally:
+            # The error's traceback refers to this frame: break the reference cycle.
+            del first
 
     # Writes ----------------------------------------------------------------------------
 
