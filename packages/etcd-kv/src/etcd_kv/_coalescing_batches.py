@@ -14,13 +14,22 @@ from typing import Any, Final, TypeVar
 from etcd_channel import ChannelLike, ClientError
 from etcd_channel.arguments import check_timeout
 from etcd_channel.errors import (
+    AuthFailedError,
+    AuthNotEnabledError,
     AuthOldRevisionError,
     ClientClosedError,
+    ClientForkedError,
+    ClusterIDMismatchError,
     ConnectionFailedError,
     ConnectionTimeoutError,
+    DataLossError,
     EmptyUserNameError,
+    InvalidClientVersionError,
+    NotLeaderError,
     TooManyRequestsError,
     UnauthenticatedError,
+    UserNotFoundError,
+    WrongEventLoopError,
 )
 from etcd_kv._bulk_limits import BulkLimits
 from etcd_kv._coalescing_kinds import Kind
@@ -37,15 +46,26 @@ _IN_FLIGHT: Final = 4
 _SHORTEST_TIMEOUT: Final = 0.001
 # Seconds. The loop calls a timer up to a tick of its clock too early.
 _RESOLUTION: Final = 0.001
-# Errors that concern every call of a batch alike: smaller batches would fail as well.
+# Errors that concern every call of a batch alike, because they are about the client, its user, the
+# member or the cluster: smaller batches would fail as well. All others may concern one operation,
+# those of newer servers and of views included, or only the transaction, as a learner's refusal.
 _COMMON_ERRORS: Final = (
+    AuthFailedError,
+    AuthNotEnabledError,
     AuthOldRevisionError,
     ClientClosedError,
+    ClientForkedError,
+    ClusterIDMismatchError,
     ConnectionFailedError,
     ConnectionTimeoutError,
+    DataLossError,
     EmptyUserNameError,
+    InvalidClientVersionError,
+    NotLeaderError,
     TooManyRequestsError,
     UnauthenticatedError,
+    UserNotFoundError,
+    WrongEventLoopError,
 )
 
 
@@ -361,7 +381,8 @@ def _closed(kind: Kind, *, definite: bool) -> ClientClosedError:
 def _error_of(kind: Kind, error: ClientError) -> ClientError:
     """Return the error of a batch for one of its calls."""
     own = _copied(error)
-    own.method = kind.rpc.name
+    if own.method in (None, kind.transaction.name):  # and not that of fetching a token
+        own.method = kind.rpc.name
     return own
 
 
