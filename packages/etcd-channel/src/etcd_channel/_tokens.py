@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from grpc import aio
 
@@ -17,6 +18,9 @@ from etcd_channel.pb import common_pb2 as pb
 __all__ = ["Tokens"]
 
 _log = logging.getLogger("etcd_channel")
+
+# Each costs the server a slow hash when the present password is refused.
+_MOST_CANDIDATES: Final = 8
 
 Metadata = tuple[tuple[str, str], ...]
 Authenticate = Callable[[pb.AuthenticateRequest], Awaitable[pb.AuthenticateResponse]]
@@ -40,8 +44,9 @@ class Tokens:
         the first one fetches a new token."""
         self._warned = False
         self._request = pb.AuthenticateRequest(name=username, password=password)
-        # The request with the password that is tried if the present one is refused.
-        self._if_refused: pb.AuthenticateRequest | None = None
+        # Those with the passwords that may have replaced the present one, the oldest first: they
+        # are tried if it is refused.
+        self._candidates: list[pb.AuthenticateRequest] = []
         self._authenticate = authenticate
         self._observer = observer
         self._fetching = SingleFlight(self._fetch)
@@ -75,9 +80,17 @@ class Tokens:
         """Set the password for the next authentication, or for after the present one is refused."""
         request = pb.AuthenticateRequest(name=self.username, password=password)
         if if_refused:
-            self._if_refused = request
+            self._candidates = [*self._candidates[1 - _MOST_CANDIDATES :], request]
         else:
-            self._request, self._if_refused = request, None
+            self._request, self._candidates = request, self._newer_than(request)
+
+    def _newer_than(self, request: pb.AuthenticateRequest) -> list[pb.AuthenticateRequest]:
+        """Return the candidates after the last one that is equal to `request`.
+
+        The passwords of earlier changes have been replaced by it, those of later ones have not.
+        """
+        at = max((at for at, other in enumerate(self._candidates) if other == request), default=-1)
+        return self._candidates[at + 1 :] if at >= 0 else []
 
     async def ensure(self, timeout: float | None = None) -> None:
         """Fetch a token if none was fetched yet.
@@ -120,17 +133,27 @@ class Tokens:
         self.fetched += 1
 
     async def _authenticated(self) -> pb.AuthenticateResponse:
-        """Authenticate with the password, and with the one that may have replaced it."""
+        """Authenticate with the password, and with those that may have replaced it."""
+        tried: list[pb.AuthenticateRequest] = []
         request = self._request
-        try:
-            return await self._authenticate(request)
-        except AuthFailedError:
-            if request is self._request and self._if_refused is None:
-                raise
-        if request is not self._request or self._if_refused is None:
-            return await self._authenticated()  # use_password() was called in the meantime
-        replacement = self._if_refused
-        response = await self._authenticate(replacement)
-        if replacement is self._if_refused:
-            self._request, self._if_refused = replacement, None
-        return response
+        while True:
+            try:
+                response = await self._authenticate(request)
+            except AuthFailedError:
+                tried.append(request)
+                # use_password() may have been called in the meantime.
+                left = self._untried(tried)
+                if left is None:
+                    raise
+                request = left
+                continue
+            if any(request is other for other in self._candidates):
+                self._request, self._candidates = request, self._newer_than(request)
+            return response
+
+    def _untried(self, tried: list[pb.AuthenticateRequest]) -> pb.AuthenticateRequest | None:
+        # By identity: a password that was refused may have been set since then.
+        for request in (self._request, *self._candidates):
+            if not any(request is other for other in tried):
+                return request
+        return None
