@@ -34,7 +34,13 @@ def call_range(
         # The newest revision is never compacted.
         return channel.call(RANGE, request, timeout=timeout)
     # A revision that cannot be read is lower than the compacted one.
-    return _call(channel, RANGE, request, timeout, lambda: (request.key, request.revision + 1))
+    return _call(
+        channel,
+        RANGE,
+        request,
+        timeout,
+        lambda: (request.key, request.revision + 1, request.serializable),
+    )
 
 
 def call_txn(
@@ -45,21 +51,14 @@ def call_txn(
     rpc: Rpc[pb.TxnRequest, pb.TxnResponse] = TXN,
 ) -> Coroutine[Any, Any, pb.TxnResponse]:
     """Call TXN or `rpc`; errors have the compacted revision or the key that is modified twice."""
-    # etcd's error does not say which of several reads was refused, so the lower bound is 1.
-    return _call(
-        channel,
-        rpc,
-        request,
-        timeout,
-        lambda: (next((read.key for read in _reads(request) if read.revision), _LOWEST_KEY), 1),
-    )
+    return _call(channel, rpc, request, timeout, lambda: _txn_search_start(request))
 
 
 def call_compact(
     channel: ChannelLike, request: pb.CompactionRequest, timeout: float | None
 ) -> Coroutine[Any, Any, pb.CompactionResponse]:
     """Call COMPACT; a `RevisionCompactedError` has the compacted revision."""
-    return _call(channel, COMPACT, request, timeout, lambda: (_LOWEST_KEY, request.revision))
+    return _call(channel, COMPACT, request, timeout, lambda: (_LOWEST_KEY, request.revision, False))
 
 
 async def _call(
@@ -67,12 +66,13 @@ async def _call(
     rpc: Rpc[RequestT, ResponseT],
     request: RequestT,
     timeout: float | None,
-    search_start: Callable[[], tuple[bytes, int]],
+    search_start: Callable[[], tuple[bytes, int, bool]],
 ) -> ResponseT:
     """Call an RPC; if its revision was compacted, search for the compacted revision.
 
     The search takes no longer than what is left of `timeout`. `search_start` returns a key that
-    the caller is permitted to read, and a lower bound of the compacted revision. If the search
+    the caller is permitted to read, a lower bound of the compacted revision, and whether the
+    search is serializable: a call that needs no quorum gets its error without one. If the search
     fails or times out, the error has the lower bound.
     """
     # A Deadline is made only when it is needed, because nearly every call succeeds.
@@ -91,10 +91,10 @@ async def _call(
         ) from error.__cause__
     except RevisionCompactedError as error:
         deadline = Deadline(started + (channel.timeout if timeout is None else timeout), clock)
-        key, lower_bound = search_start()
+        key, lower_bound, serializable = search_start()
         exact = True
         try:
-            revision = await _find_compacted(channel, key, lower_bound, deadline)
+            revision = await _find_compacted(channel, key, lower_bound, serializable, deadline)
         except ClientError:
             revision, exact = lower_bound, False
         detailed = RevisionCompactedError(
@@ -114,7 +114,7 @@ async def _call(
 
 
 async def _find_compacted(
-    channel: ChannelLike, key: bytes, lower_bound: int, deadline: Deadline
+    channel: ChannelLike, key: bytes, lower_bound: int, serializable: bool, deadline: Deadline
 ) -> int:
     """Find the lowest revision that can be read.
 
@@ -123,7 +123,9 @@ async def _find_compacted(
 
     async def read(revision: int) -> int:
         """Read at a revision; return the newest revision of the store."""
-        request = pb.RangeRequest(key=key, revision=revision, count_only=True)
+        request = pb.RangeRequest(
+            key=key, revision=revision, count_only=True, serializable=serializable
+        )
         response = await channel.call(RANGE, request, timeout=deadline.timeout())
         return response.header.revision
 
@@ -137,6 +139,14 @@ async def _find_compacted(
         else:
             high = middle
     return low
+
+
+def _txn_search_start(request: pb.TxnRequest) -> tuple[bytes, int, bool]:
+    # etcd's error does not say which of several reads was refused, so the lower bound is 1.
+    at_revision = [read for read in _reads(request) if read.revision]
+    if not at_revision:
+        return _LOWEST_KEY, 1, False
+    return at_revision[0].key, 1, all(read.serializable for read in at_revision)
 
 
 def _reads(request: pb.TxnRequest) -> Iterator[pb.RangeRequest]:
