@@ -77,17 +77,18 @@ def destination(file_obj: object) -> Destination:
             "file_obj must be a path or a file object with a write method,"
             f" not {type(file_obj).__name__}"
         )
-    return _WriterDestination(write)
+    return _WriterDestination(write, getattr(file_obj, "flush", None))
 
 
 class _WriterDestination:
-    """An object with a method `write`, which may return an awaitable.
+    """An object with a method `write`, and perhaps `flush`, which may return an awaitable.
 
-    `write` is called in the event loop, with each blob as it was received.
+    They are called in the event loop, `write` with each blob as it was received.
     """
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[bytes], object], flush: object) -> None:
         self._write = write
+        self._flush = flush
 
     async def __aenter__(self) -> _WriterDestination:
         return self
@@ -103,7 +104,11 @@ class _WriterDestination:
             blob = _rest(blob, written)
 
     async def finish(self) -> None:
-        pass
+        # Wrappers such as tempfile.NamedTemporaryFile have a buffer, and are no io.IOBase.
+        if callable(self._flush):
+            flushed = self._flush()
+            if inspect.isawaitable(flushed):
+                await flushed
 
 
 class _ThreadedDestination(abc.ABC):

@@ -259,6 +259,7 @@ class MaintenanceClient(Service):
         """Save a snapshot of a member's database; return its size and checksum.
 
         `file_obj` is a path, or a binary file object, whose `write` may return an awaitable.
+        Its `flush`, if it has one, is called at the end.
         A path never contains part of a snapshot: the snapshot is written to a file beside it,
         synced, and renamed at the end. A file object stays open, and may contain part of a
         snapshot if this raises or is cancelled.

@@ -287,10 +287,10 @@ class MaintenanceClient(Service):
     ) -> Snapshot:
         """Save a snapshot of a member's database; return its size and checksum.
 
-        `file_obj` is a path, or a binary file object; a `write` is called in the calling thread. A
-        path never contains part of a snapshot: the snapshot is written to a file beside it, synced,
-        and renamed at the end. A file object stays open, and may contain part of a snapshot if this
-        raises or is interrupted.
+        `file_obj` is a path, or a binary file object; a `write` is called in the calling thread.
+        Its `flush`, if it has one, is called at the end. A path never contains part of a snapshot:
+        the snapshot is written to a file beside it, synced, and renamed at the end. A file object
+        stays open, and may contain part of a snapshot if this raises or is interrupted.
 
         `progress` is called with the number of bytes so far and the total, in the calling thread.
 
