@@ -234,10 +234,14 @@ class _PathDestination(_ThreadedDestination):
             self._thread.shutdown()
 
     def _remove(self) -> None:
-        if self._partial:
-            os.unlink(self._partial)
-        if self._file is not None:
-            self._file.close()
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
+            if self._partial:
+                # Another program may have removed it; that must not hide why it is removed here.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._partial)
 
 
 @contextlib.contextmanager
