@@ -134,10 +134,17 @@ class STMState:
         return keys.without(self._deleted)
 
     def limit(self, keys: KeyRange, wanted: int) -> int:
-        """Return a limit that is high enough, whichever of the keys the body has deleted."""
-        return wanted and wanted + sum(
-            write is None and keys.holds(key) for key, write in self._writes.items()
-        )
+        """Return a limit that is high enough, whichever of the keys the result leaves out.
+
+        These are keys that the body has deleted and, if reads are not at one revision, keys that
+        it has read as missing and that exist now.
+        """
+        if not wanted:
+            return 0
+        left_out = {key for key, write in self._writes.items() if write is None}
+        if not self.level.one_revision:
+            left_out.update(key for key, found in self._keys.items() if found is None)
+        return wanted + sum(map(keys.holds, left_out))
 
     def known_range(self, keys: KeyRange, limit: int) -> list[KeyValueLike] | None:
         """Return a range as it was read, without the writes; None if it must be read."""
