@@ -31,10 +31,10 @@ class Cutter(ABC):
     After an invalid item it takes no more items, and `refusal` is the error of that item.
     """
 
-    def __init__(self, argument: str, limits: Limits) -> None:
+    def __init__(self, argument: str, limits: Limits, *, leased: bool = False) -> None:
         self._argument = argument
         self._limits = limits
-        self._part = Part(0)
+        self._part = Part(0, leased=leased)
         # The item that did not fit into the part, if any: the first item of the next part.
         self._held: list[Any] = []
         self.refusal: TypeError | ValueError | None = None
@@ -59,7 +59,7 @@ class Cutter(ABC):
         part = self._part
         if not part.size:
             return None
-        self._part = Part(part.first + len(part))
+        self._part = Part(part.first + len(part), leased=part.leased)
         return part
 
     def rest(self) -> list[Part]:
@@ -82,8 +82,8 @@ class PutCutter(Cutter):
     """Divides pairs into parts of puts; etcd accepts each key only once in a transaction."""
 
     def __init__(self, limits: Limits, lease: LeaseLike | None) -> None:
-        super().__init__("pairs", limits)
         self._lease = 0 if lease is None else check_lease_id("lease", lease, none=True)
+        super().__init__("pairs", limits, leased=self._lease != 0)
 
     def _fill(self, items: Iterator[Any]) -> bool:
         # The hot loop of bulk writes. Setting the fields of a message takes a quarter of the time

@@ -15,11 +15,13 @@ OVERHEAD: Final = 40
 class Part:
     """One transaction, with an operation for each of several consecutive items.
 
-    `first` is the position of the first item in the source.
+    `first` is the position of the first item in the source. `leased` is whether the items without
+    a lease of their own have a common one.
     """
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, *, leased: bool = False) -> None:
         self.first = first
+        self.leased = leased
         self.request = pb.TxnRequest()
         self.keys: set[bytes] = set()
         """The keys that it puts."""
@@ -40,12 +42,12 @@ class Part:
         A larger single operation is a part of its own.
         """
         parts: list[Part] = []
-        part = Part(self.first)
+        part = Part(self.first, leased=self.leased)
         for op in self.request.success:
             more = op.ByteSize() + OVERHEAD
             if part.size and (len(part) >= operations or part.size + more > size):
                 parts.append(part)
-                part = Part(part.first + len(part))
+                part = Part(part.first + len(part), leased=self.leased)
             part.request.success.append(op)
             part.size += more
         return [*parts, part]

@@ -12,8 +12,11 @@ from etcd_kv.pb import kv_pb2 as pb
 
 __all__ = ["BulkError", "BulkPart", "BulkWrite", "DeleteMany", "PutMany", "PutManyItem"]
 
-PutManyItem = tuple[bytes, bytes] | tuple[bytes, bytes, int]
-"""An item that `put_many` writes: a key, its value, and the id of its lease if it has one."""
+PutManyItem = tuple[bytes, bytes] | tuple[bytes, bytes, int | None]
+"""An item that `put_many` writes: a key, its value, and the id of its lease if it has one.
+
+None in place of the id means no lease, although the call had a common one.
+"""
 
 Progress = Callable[[int, int | None], object]
 """Called with the number of items that are done, and of all items; None if that is not known."""
@@ -38,9 +41,11 @@ class BulkPart(Generic[ItemT]):
         """The items, in their order, in a form that the same method accepts again.
 
         An item of `put_many` with a lease, its own or the common one, is
-        `(key, value, lease id)`.
+        `(key, value, lease id)`. One without a lease is `(key, value, None)` if the call had a
+        common lease, else `(key, value)`.
         """
-        return [cast("ItemT", _item(op)) for op in self._part.request.success]
+        part = self._part
+        return [cast("ItemT", _item(op, part.leased)) for op in part.request.success]
 
     @property
     def error(self) -> ClientError | None:
@@ -54,10 +59,12 @@ class BulkPart(Generic[ItemT]):
         return f"BulkPart({self.positions}, error={self._error!r})"
 
 
-def _item(op: pb.RequestOp) -> PutManyItem | bytes:
+def _item(op: pb.RequestOp, leased: bool) -> PutManyItem | bytes:
     if op.WhichOneof("request") == "request_put":
         put = op.request_put
-        return (put.key, put.value, put.lease) if put.lease else (put.key, put.value)
+        if put.lease or leased:
+            return put.key, put.value, put.lease or None
+        return put.key, put.value
     return op.request_delete_range.key
 
 
