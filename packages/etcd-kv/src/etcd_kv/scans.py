@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from etcd_channel import Service
 from etcd_channel.arguments import check_flag, check_int, check_prefix, check_timeout
@@ -160,6 +161,8 @@ class Scans(Service):
             min_create_revision=min_create_revision,
             max_create_revision=max_create_revision,
         )
-        async for response in self._channel.download(RANGE_STREAM, request, timeout=timeout):
-            part = response.range_response
-            yield GetRange.from_response(part.header, part.kvs, part.more, part.count)
+        download = self._channel.download(RANGE_STREAM, request, timeout=timeout)
+        async with aclosing(download) as responses:
+            async for response in responses:
+                part = response.range_response
+                yield GetRange.from_response(part.header, part.kvs, part.more, part.count)
