@@ -90,7 +90,7 @@ class Client(
             raise ValueError("endpoints replace host and port: give one or the other")
         if connect_wait_timeout is None:
             connect_wait_timeout = MAX_TIMEOUT
-        if (username is None or password is None) and not (username or password):
+        if _is_missing(username) and _is_missing(password):
             # Programs read missing settings as None or as an empty string.
             username = password = None
         channel = Channel(
@@ -258,3 +258,7 @@ def _refuse_endpoint(host: str) -> None:
     raise ValueError(
         f"host must be a name or an address, {wrong}: give host and port, or endpoints={host!r}"
     )
+
+
+def _is_missing(setting: object) -> bool:
+    return setting is None or (isinstance(setting, str) and not setting)
