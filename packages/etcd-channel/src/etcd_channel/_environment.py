@@ -6,6 +6,7 @@ duration that it cannot parse, a variable that it does not know), this module ra
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -72,6 +73,10 @@ _SYSTEM_AUTHORITIES = (
     "/etc/pki/tls/cacert.pem",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
+)
+
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----"
 )
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -245,12 +250,9 @@ class _Variables:
             "client_cert": "ETCDCTL_CERT",
             "client_key": "ETCDCTL_KEY",
         }
-        ca_cert = self.get("CACERT") or self._environ.get("SSL_CERT_FILE") or None
-        if not self.get("CACERT"):
-            variables["ca_cert"] = "SSL_CERT_FILE"
+        ca_cert: str | bytes | None = self.get("CACERT") or None
         if ca_cert is None:
-            # gRPC would trust the authorities that it ships with, and not those of the system.
-            ca_cert = next(filter(os.path.exists, _SYSTEM_AUTHORITIES), None)
+            ca_cert, variables["ca_cert"] = self._system_authorities()
         try:
             return TLS(
                 ca_cert=ca_cert,
@@ -261,6 +263,27 @@ class _Variables:
         except (TypeError, ValueError) as error:
             argument, colon, reason = str(error).partition(":")
             raise ValueError(f"{variables.get(argument, argument)}{colon}{reason}") from error
+
+    def _system_authorities(self) -> tuple[str | bytes | None, str]:
+        """Return the authorities that Go trusts, and the variable that names them."""
+        given, folders = self._environ.get("SSL_CERT_FILE"), self._environ.get("SSL_CERT_DIR")
+        # gRPC would trust the authorities that it ships with, and not those of the system.
+        file = given or next(filter(os.path.exists, _SYSTEM_AUTHORITIES), None)
+        if not folders:
+            return file, "SSL_CERT_FILE"
+        # As Go, both: the certificates of the file, and all those of the folders.
+        found = [block for folder in folders.split(":") for block in _certificates_in(folder)]
+        if not given and not found:
+            raise ValueError(f"SSL_CERT_DIR: no PEM certificate in {folders!r}")
+        if file is not None:
+            try:
+                found += _certificates_of(file)
+            except OSError as error:
+                if given:
+                    reason = f"cannot read {file!r}: {error.strerror}"
+                    raise ValueError(f"SSL_CERT_FILE: {reason}") from error
+        name = "SSL_CERT_FILE or SSL_CERT_DIR" if given else "SSL_CERT_DIR"
+        return b"\n".join(dict.fromkeys(found)) + b"\n", name
 
     def user(self, *, has_username: bool, has_password: bool) -> tuple[str | None, str | None]:
         username = (self.get("USER") or None) if has_username else None
@@ -280,6 +303,25 @@ class _Variables:
             if not username:
                 raise ValueError("ETCDCTL_USER has no name before the colon")
         return username, password
+
+
+def _certificates_in(folder: str) -> list[bytes]:
+    """Return the PEM certificates of all files of a folder; what cannot be read is left out."""
+    found: list[bytes] = []
+    try:
+        with os.scandir(folder) as entries:
+            files = sorted(entry.path for entry in entries if entry.is_file())
+    except OSError:
+        return found
+    for file in files:
+        with contextlib.suppress(OSError):
+            found += _certificates_of(file)
+    return found
+
+
+def _certificates_of(file: str) -> list[bytes]:
+    with open(file, "rb") as opened:
+        return _CERTIFICATE.findall(opened.read())
 
 
 def _refuse_plain(endpoints: Iterable[Endpoint], reason: str) -> None:
