@@ -30,12 +30,12 @@ def to_bytes(maybe_bytes: bytes | str) -> bytes:
 def lease_to_id(lease: Any) -> int:
     """Return the ID of a lease: `lease.id` if it has that attribute, else `int(lease)`.
 
-    If `lease` cannot be converted, such as None, the ID is 0, by which etcd means no lease. Raises
-    `ValueError` for text that is not a number.
+    If `lease` cannot be converted, such as None or text that is not a number, the ID is 0, by which
+    etcd means no lease.
     """
     if hasattr(lease, "id"):
         return int(lease.id)
     try:
         return int(lease)
-    except TypeError:
+    except (OverflowError, TypeError, ValueError):
         return 0
