@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from etcd_channel import ClientClosedError, RevisionCompactedError
+from etcd_kv import Compare
 from etcd_lease import Lease, LeaseExpiredError
 from etcd_lease.blocks import Block, LossNotices
 from etcd_lease.loss import Loss, loss_notices
@@ -110,6 +111,14 @@ class Hold(Holding):
         self._loss_recorded = False
         self._cause: LeaseExpiredError | None = None
         self._release_done: asyncio.Future[None] | None = None
+
+    def ownership(self) -> Compare:
+        """Return a compare that succeeds while the key exists since it was created."""
+        return self._services.kv.transactions.create(self.key) == self._revision
+
+    async def key_exists(self) -> bool:
+        """Ask etcd whether the key exists since it was created."""
+        return await self._read() == self._revision
 
     def error(self) -> LockLostError:
         cause = self._cause if self._loss_recorded else self.lease.loss

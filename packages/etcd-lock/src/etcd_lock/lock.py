@@ -150,10 +150,10 @@ class Lock(NonCopyable):
 
     async def is_acquired(self) -> bool:
         """Ask etcd whether this lock is held; False without a call if its lease is known lost."""
-        if self.lease is None or self.lease.is_lost:
+        hold = self._hold
+        if hold is None or hold.lease.is_lost:
             return False
-        found = await self._services.kv.get(self.key)
-        return found is not None and found.value == self.uuid
+        return await hold.key_exists()
 
     async def refresh(self) -> LeaseRefresh:
         """Renew the lock: its `ttl` starts again.
@@ -183,9 +183,9 @@ class Lock(NonCopyable):
         Add it to the transactions that the lock protects: one that arrives after the loss changes
         nothing. Raises `ValueError` if the lock is not acquired.
         """
-        if self.fencing_token is None:
+        if self._hold is None:
             raise ValueError(f"the lock {self.key!r} is not acquired")
-        return self._services.kv.transactions.create(self.key) == self.fencing_token
+        return self._hold.ownership()
 
     # Releasing -------------------------------------------------------------------------
 
@@ -208,16 +208,18 @@ class Lock(NonCopyable):
 
     async def _release(self, hold: Hold, queue_key: bytes | None) -> bool:
         try:
-            return await hold.release(self._delete(queue_key))
+            return await hold.release(self._delete(hold, queue_key))
         finally:
             await log_errors(hold.lease.revoke())
 
-    async def _delete(self, queue_key: bytes | None) -> bool:
+    async def _delete(self, hold: Hold, queue_key: bytes | None) -> bool:
         txn = self._services.kv.transactions
         # The deletion of its key among those that wait wakes the next one.
         leaving = [] if queue_key is None else [txn.delete(queue_key)]
+        # It may arrive late: the value is the same for all holds of this object, the create
+        # revision is not.
         result = await self._services.kv.transaction(
-            [txn.value(self.key) == self.uuid], [txn.delete(self.key), *leaving], leaving
+            [hold.ownership()], [txn.delete(self.key), *leaving], leaving
         )
         return result.succeeded
 
