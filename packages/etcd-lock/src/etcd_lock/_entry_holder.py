@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 from etcd_channel import NonCopyable
 from etcd_kv import Compare
-from etcd_lock._hold import LockLoss
+from etcd_lock._hold import Hold, LockLoss
 from etcd_lock.queue_entry import QueueEntry
 
 __all__ = ["EntryHolder"]
@@ -53,6 +56,13 @@ class EntryHolder(NonCopyable):
         if not self._entry.admitted:
             raise ValueError(f"{self._title} is not held by this session")
         return self._entry.ownership()
+
+    async def _release(self, release: Callable[[], Coroutine[Any, Any, bool]], hold: Hold) -> bool:
+        """Call `release` if `hold` is the present one; else it is lost, and False is returned."""
+        if self._entry._hold is hold:
+            return await release()
+        await hold.record_deleted_key()
+        return False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self._name!r}, fencing_token={self.fencing_token})"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from etcd_channel import ClientClosedError, RevisionCompactedError
 from etcd_kv import Compare
 from etcd_lease import Lease, LeaseExpiredError
-from etcd_lease.blocks import Block, LossNotices
+from etcd_lease.blocks import LossNotices
 from etcd_lease.loss import Loss, loss_notices
 from etcd_lock._services import Services
 from etcd_lock._waiting import until_one_is_done
 from etcd_lock.errors import LockLostError
 from etcd_watch import EventKind
 
-__all__ = ["Hold", "Holding", "LockLoss", "cancel_on_loss", "leave", "lost_with_lease"]
+__all__ = ["Hold", "Holding", "LockLoss", "lost_with_lease"]
 
 _log = logging.getLogger("etcd_lock")
 
@@ -48,6 +48,8 @@ class Holding(abc.ABC):
 
     name: str
     lease: Lease
+    left = False
+    """Whether the object has let it go, because a call has released it or has begun to."""
 
     @property
     @abc.abstractmethod
@@ -243,29 +245,6 @@ class Hold(Holding):
         """Return the create revision of the key; None if it does not exist."""
         found = await self._services.kv.get(self.key, keys_only=True)
         return None if found is None else found.create_revision
-
-
-def cancel_on_loss(block: Block, hold: Holding) -> None:
-    """Cancel the current task, which enters the block, when `hold` is lost."""
-    block.cancel_on_loss(hold.loss_to_cancel_for, loss_notices(hold.lease), f"{hold.name} is lost")
-
-
-async def leave(
-    block: Block,
-    error: BaseException | None,
-    hold: Holding | None,
-    release: Callable[[], Coroutine[Any, Any, bool]],
-) -> None:
-    """Leave the `async with` block of `hold`, which is None if the body released it."""
-    if hold is None:
-        await block.leave(error, None, notified=True, notify=_nothing)
-    else:
-        releasing = hold.loss_on_leaving(release())
-        await block.leave(error, releasing, notified=hold.notified, notify=hold.notify)
-
-
-def _nothing() -> None:
-    pass
 
 
 class LockLoss(Loss[LockLostError]):

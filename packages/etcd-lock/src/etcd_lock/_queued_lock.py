@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import TypeVar
 
 from etcd_channel.arguments import check_flag, check_wait
 from etcd_channel.deadline import Deadline
-from etcd_lease.blocks import Block
 from etcd_lock._entry_holder import EntryHolder
-from etcd_lock._hold import cancel_on_loss, leave
+from etcd_lock._hold import Hold
+from etcd_lock._hold_blocks import HoldBlocks
 from etcd_lock._metrics import wait_measured
 from etcd_lock._own_tasks import acquire_local
 from etcd_lock.default_timeout import DefaultTimeout, seconds_to_wait
@@ -17,8 +17,6 @@ from etcd_lock.errors import LockTimeoutError
 from etcd_lock.queue_entry import QueueEntry
 
 __all__ = ["QueuedLock"]
-
-_log = logging.getLogger("etcd_lock")
 
 _DEFAULT_TIMEOUT = DefaultTimeout("<the lock's timeout>")
 
@@ -43,7 +41,7 @@ class QueuedLock(EntryHolder):
         super().__init__(entry, name, label)
         self.cancel_on_loss = check_flag("cancel_on_loss", cancel_on_loss)
         self.timeout = check_wait("timeout", timeout)
-        self._block = Block(entry.session.channel, _log)
+        self._blocks = HoldBlocks[Hold](entry.session.channel)
 
     async def acquire(self, timeout: float | None = _DEFAULT_TIMEOUT) -> bool:
         """Acquire the lock; return False if that took longer than `timeout` seconds.
@@ -82,13 +80,15 @@ class QueuedLock(EntryHolder):
         counts as released in this process; in etcd its key is deleted in the background as soon as
         etcd answers, or with the lease.
         """
-        if self.fencing_token is None:
+        hold = self._entry._hold
+        if hold is None or self.fencing_token is None:
             return False
         try:
             return await self._entry.leave()
         except Exception:
             # The session retries the deletion in the background.
             self._entry._reset()
+            hold.left = True
             raise
         finally:
             self._entry.session._local_locks.at(self.key).release()
@@ -96,10 +96,9 @@ class QueuedLock(EntryHolder):
     async def __aenter__(self: _Self) -> _Self:
         if not await self.acquire():
             raise LockTimeoutError(f"could not acquire {self._title} within {self.timeout} s")
-        hold = self._entry._hold
-        if self.cancel_on_loss and hold is not None:
-            cancel_on_loss(self._block, hold)
+        self._blocks.enter(self._entry._hold, cancel_on_loss=self.cancel_on_loss)
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await leave(self._block, error, self._entry._hold, self.release)
+        release = partial(self._release, self.release)
+        await self._blocks.leave(error, release, self._entry._hold)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from etcd_channel import KeyValue
 from etcd_channel.arguments import check_bytes, check_flag, check_wait
 from etcd_channel.tasks import finish
-from etcd_lease.blocks import Block
 from etcd_lock._entry_holder import EntryHolder
-from etcd_lock._hold import Hold, cancel_on_loss, leave
+from etcd_lock._hold import Hold
+from etcd_lock._hold_blocks import HoldBlocks
 from etcd_lock._metrics import wait_measured
 from etcd_lock._observing import election_prefix, observe_leaders
 from etcd_lock.errors import LockTimeoutError, NotLeaderOfElectionError
@@ -19,8 +19,6 @@ from etcd_lock.queue_entry import QueueEntry
 from etcd_lock.session import Session
 
 __all__ = ["Election"]
-
-_log = logging.getLogger("etcd_lock")
 
 
 class Election(EntryHolder):
@@ -128,7 +126,7 @@ class _Lead(AbstractAsyncContextManager["Election"]):
         self._value = value
         self._timeout = timeout
         self._cancel_on_loss = cancel_on_loss
-        self._block = Block(election._entry.session.channel, _log)
+        self._blocks = HoldBlocks[Hold](election._entry.session.channel)
 
     async def __aenter__(self) -> Election:
         election = self._election
@@ -136,10 +134,10 @@ class _Lead(AbstractAsyncContextManager["Election"]):
             raise LockTimeoutError(
                 f"could not win the election {election._name!r} within {self._timeout} s"
             )
-        hold = election._entry._hold
-        if self._cancel_on_loss and hold is not None:
-            cancel_on_loss(self._block, hold)
+        self._blocks.enter(election._entry._hold, cancel_on_loss=self._cancel_on_loss)
         return election
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await leave(self._block, error, self._election._entry._hold, self._election.resign)
+        election = self._election
+        release = partial(election._release, election.resign)
+        await self._blocks.leave(error, release, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 
 from etcd_channel import ChannelLike, NonCopyable, Service, channel_of
@@ -12,10 +11,10 @@ from etcd_channel.errors import LeaseNotFoundError
 from etcd_channel.tasks import log_errors
 from etcd_kv import Compare
 from etcd_lease import Lease, LeaseRefresh
-from etcd_lease.blocks import Block
 from etcd_lease.loss import loss_notices
 from etcd_lock._contention import Contention
-from etcd_lock._hold import Hold, LockLoss, cancel_on_loss, leave
+from etcd_lock._hold import Hold, LockLoss
+from etcd_lock._hold_blocks import HoldBlocks
 from etcd_lock._metrics import wait_measured
 from etcd_lock._services import Services
 from etcd_lock.default_timeout import DefaultTimeout, seconds_to_wait
@@ -23,14 +22,24 @@ from etcd_lock.errors import LockTimeoutError
 
 __all__ = ["Lock"]
 
-_log = logging.getLogger("etcd_lock")
-
 _DEFAULT_TIMEOUT = DefaultTimeout("10", 10)
 
 # The share of its ttl that a lock has left, at least, when it is acquired after a wait; less if it
 # is kept alive, because it is renewed soon anyway.
 _MOST = 0.9
 _MOST_KEPT_ALIVE = 1 / 3
+
+
+class _LockHold(Hold):
+    """One time of holding a `Lock`."""
+
+    queue_key: bytes | None = None
+    """Its key among those that wait, which it keeps while it holds the lock."""
+
+    @property
+    def notified(self) -> bool:
+        # No other lock shares the lease, so a notice of its loss is one of the lock's.
+        return super().notified or loss_notices(self.lease).given
 
 
 class Lock(NonCopyable):
@@ -93,10 +102,8 @@ class Lock(NonCopyable):
         """The value of the key while this lock is held."""
         self.lease = None
         self.fencing_token = None
-        self._hold: Hold | None = None
-        # Its key among those that wait, which it keeps while it holds the lock.
-        self._queue_key: bytes | None = None
-        self._block = Block(channel_of(client), _log)
+        self._hold: _LockHold | None = None
+        self._blocks = HoldBlocks[_LockHold](channel_of(client))
 
     # Acquiring -------------------------------------------------------------------------
 
@@ -142,8 +149,10 @@ class Lock(NonCopyable):
             lease.check()  # the answer may have come after its ttl
         except LeaseNotFoundError:
             return False
-        self.lease, self.fencing_token, self._queue_key = lease, token, queue_key
-        self._hold = Hold(self._services, f"the lock {self.key!r}", self.key, token, lease)
+        self.lease, self.fencing_token = lease, token
+        name = f"the lock {self.key!r}"
+        self._hold = _LockHold(self._services, name, self.key, token, lease)
+        self._hold.queue_key = queue_key
         return True
 
     # Holding ---------------------------------------------------------------------------
@@ -196,26 +205,28 @@ class Lock(NonCopyable):
         lock was released and its lease was revoked. After a `ClientError` the lock counts as
         released here; in etcd it ends with its lease at the latest.
         """
-        hold, self._hold = self._hold, None
-        if hold is None:
-            return False
-        self.lease = self.fencing_token = None
-        queue_key, self._queue_key = self._queue_key, None
-        held = await self._services.run_to_completion(self._release(hold, queue_key))
+        return False if self._hold is None else await self._release(self._hold)
+
+    async def _release(self, hold: _LockHold) -> bool:
+        """Release a hold, which need not be the present one: another task may have the lock now."""
+        hold.left = True
+        if self._hold is hold:
+            self._hold = self.lease = self.fencing_token = None
+        held = await self._services.run_to_completion(self._end(hold))
         if not held:
             hold.notify()
         return held
 
-    async def _release(self, hold: Hold, queue_key: bytes | None) -> bool:
+    async def _end(self, hold: _LockHold) -> bool:
         try:
-            return await hold.release(self._delete(hold, queue_key))
+            return await hold.release(self._delete(hold))
         finally:
             await log_errors(hold.lease.revoke())
 
-    async def _delete(self, hold: Hold, queue_key: bytes | None) -> bool:
+    async def _delete(self, hold: _LockHold) -> bool:
         txn = self._services.kv.transactions
         # The deletion of its key among those that wait wakes the next one.
-        leaving = [] if queue_key is None else [txn.delete(queue_key)]
+        leaving = [] if hold.queue_key is None else [txn.delete(hold.queue_key)]
         # It may arrive late: the value is the same for all holds of this object, the create
         # revision is not.
         result = await self._services.kv.transaction(
@@ -228,17 +239,11 @@ class Lock(NonCopyable):
             raise LockTimeoutError(
                 f"could not acquire the lock {self.key!r} within {self.timeout} s"
             )
-        hold = self._hold
-        if self.cancel_on_loss and hold is not None:
-            cancel_on_loss(self._block, hold)
+        self._blocks.enter(self._hold, cancel_on_loss=self.cancel_on_loss)
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        hold = self._hold
-        if hold is not None and loss_notices(hold.lease).given:
-            # No other lock shares the lease, so a notice of its loss is one of the lock's.
-            hold.notify()
-        await leave(self._block, error, hold, self.release)
+        await self._blocks.leave(error, self._release, self._hold)
 
     def __repr__(self) -> str:
         return f"Lock(key={self.key!r}, ttl={self.ttl}, fencing_token={self.fencing_token})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from functools import partial
 
@@ -12,9 +11,9 @@ from etcd_channel.arguments import check_flag, check_key, check_wait
 from etcd_channel.deadline import Deadline
 from etcd_channel.errors import LeaseNotFoundError
 from etcd_kv import Compare, Operation
-from etcd_lease.blocks import Block
 from etcd_lock._check_session import check_session
-from etcd_lock._hold import LockLoss, cancel_on_loss, leave
+from etcd_lock._hold import LockLoss
+from etcd_lock._hold_blocks import HoldBlocks
 from etcd_lock._local_lock import LocalLock
 from etcd_lock._metrics import wait_measured
 from etcd_lock._multi_hold import MultiHold
@@ -26,8 +25,6 @@ from etcd_lock.queue_entry import QueueEntry
 from etcd_lock.session import Session
 
 __all__ = ["MultiLock"]
-
-_log = logging.getLogger("etcd_lock")
 
 _DEFAULT_TIMEOUT = DefaultTimeout("<the lock's timeout>")
 
@@ -67,7 +64,7 @@ class MultiLock(NonCopyable):
         self.cancel_on_loss = check_flag("cancel_on_loss", cancel_on_loss)
         self.timeout = check_wait("timeout", timeout)
         self._title = f"the multi-lock {list(self.names)!r}"
-        self._block = Block(session.channel, _log)
+        self._blocks = HoldBlocks[MultiHold](session.channel)
         self._local = LocalLock(set())
         self._entries: list[QueueEntry] = []
         self._hold: MultiHold | None = None
@@ -186,6 +183,7 @@ class MultiLock(NonCopyable):
         hold, self._hold = self._hold, None
         if hold is None:
             return False
+        hold.left = True
         entries, self._entries = self._entries, []
         try:
             held = await self.session._services.run_to_completion(_leave(self.session, entries))
@@ -198,12 +196,12 @@ class MultiLock(NonCopyable):
     async def __aenter__(self) -> MultiLock:
         if not await self.acquire():
             raise LockTimeoutError(f"could not acquire {self._title} within {self.timeout} s")
-        if self.cancel_on_loss and self._hold is not None:
-            cancel_on_loss(self._block, self._hold)
+        self._blocks.enter(self._hold, cancel_on_loss=self.cancel_on_loss)
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await leave(self._block, error, self._hold, self.release)
+        # Other tasks acquire it after a release only: a hold that was not released is the present.
+        await self._blocks.leave(error, lambda _: self.release(), self._hold)
 
     def __repr__(self) -> str:
         return f"MultiLock(names={list(self.names)!r}, fencing_token={self.fencing_token})"

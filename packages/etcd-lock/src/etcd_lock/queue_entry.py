@@ -346,12 +346,13 @@ class QueueEntry(NonCopyable):
             return False
         admitted, again = self._admitted, self._leaving
         self._reset()
+        hold.left = True
         try:
             held = await self._services.run_to_completion(
                 hold.release(delete(revision, again=again))
             )
         except Exception:
-            self._hold = hold
+            self._hold, hold.left = hold, False
             self._revision, self._admitted, self._leaving = revision, admitted, True
             raise
         if not held:
@@ -365,7 +366,7 @@ class QueueEntry(NonCopyable):
         """
         revision = self._revision
         if self._hold is not None:
-            self._hold.released = True
+            self._hold.released = self._hold.left = True
         self._reset()
         if revision is not None or self._in_doubt:
             await self._services.run_to_completion(

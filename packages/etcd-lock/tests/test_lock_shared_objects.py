@@ -1,0 +1,178 @@
+"""Tasks that share one lock object: each block is left with the hold that it entered with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from lock_support import Program, until_queued
+
+from etcd_lock import (
+    Lock,
+    LockLostError,
+    MultiLock,
+    Mutex,
+    Permit,
+    ReadLock,
+    ReadWriteLock,
+    Semaphore,
+    Session,
+    WriteLock,
+)
+
+HANG = 60
+
+Shared = Lock | Mutex | ReadLock | WriteLock | Permit | MultiLock
+KINDS = ["lock", "mutex", "read lock", "write lock", "permit", "multi-lock"]
+
+
+@pytest.fixture
+async def session(program: Program) -> AsyncIterator[Session]:
+    async with program.locks.session(60) as session:
+        yield session
+
+
+def make(kind: str, program: Program, session: Session, name: bytes) -> Shared:
+    if kind == "lock":
+        return program.locks.lock(name, 60, timeout=None)
+    if kind == "multi-lock":
+        return MultiLock(session, [name + b"a", name + b"b"])
+    if kind == "permit":
+        return Semaphore(session, name, 1).permit()
+    if kind == "mutex":
+        return Mutex(session, name)
+    both = ReadWriteLock(session, name)
+    return both.read_lock() if kind == "read lock" else both.write_lock()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_block_whose_body_has_released_leaves_the_next_holder_alone(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    entered, end = asyncio.Event(), asyncio.Event()
+
+    async def next_holder() -> None:
+        async with lock:
+            entered.set()
+            await end.wait()
+            assert await lock.is_acquired()
+
+    async with lock:
+        assert await lock.release() is True
+        following = asyncio.create_task(next_holder())
+        await asyncio.wait_for(entered.wait(), HANG)
+    assert await lock.is_acquired()
+    end.set()
+    await asyncio.wait_for(following, HANG)
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_block_whose_body_has_released_raises_no_loss_while_another_task_waits(
+    program: Program, other: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    async with other.locks.session(60) as theirs:
+        first = make(kind, other, theirs, key_prefix)
+        if kind == "read lock":
+            first = make("write lock", other, theirs, key_prefix)
+
+        async def next_holder() -> None:
+            async with lock:
+                pass
+
+        async with lock:
+            assert await lock.release() is True
+            assert await first.acquire()
+            keys = (await other.kv.get_prefix(key_prefix, count_only=True)).count
+            following = asyncio.create_task(next_holder())
+            await until_queued(other, key_prefix, keys + 1)
+        assert await first.release() is True
+        await asyncio.wait_for(following, HANG)
+
+
+async def test_a_block_whose_lock_was_lost_raises_it_and_leaves_the_next_holder_alone(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60)
+    entered, end = asyncio.Event(), asyncio.Event()
+
+    async def next_holder() -> None:
+        async with lock:
+            entered.set()
+            await end.wait()
+            assert await lock.is_acquired()
+
+    async def first_holder() -> None:
+        nonlocal following, lease
+        async with lock:
+            assert lock.lease is not None
+            lease = lock.lease.id
+            await other.kv.delete(key_prefix)
+            following = asyncio.create_task(next_holder())
+            await asyncio.wait_for(entered.wait(), HANG)
+
+    lease, following = 0, asyncio.create_task(asyncio.sleep(0))
+    with pytest.raises(LockLostError) as raised:
+        await first_holder()
+    assert raised.value.lease_id == lease
+    # The lease of the lost hold is not kept.
+    assert lease not in await program.leases.leases()
+    assert await lock.is_acquired()
+    end.set()
+    await asyncio.wait_for(following, HANG)
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+async def test_a_body_is_cancelled_for_its_own_hold_only(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60)
+    lock.cancel_on_loss = True
+    entered, end = asyncio.Event(), asyncio.Event()
+
+    async def next_holder() -> None:
+        async with lock:
+            entered.set()
+            await end.wait()
+
+    async def first_holder() -> None:
+        async with lock:
+            await other.kv.delete(key_prefix)
+            try:
+                await asyncio.wait_for(asyncio.Event().wait(), HANG)
+            finally:
+                following.append(asyncio.create_task(next_holder()))
+                await asyncio.wait_for(entered.wait(), HANG)
+
+    following: list[asyncio.Task[None]] = []
+    with pytest.raises(LockLostError):
+        await first_holder()
+    assert await lock.is_acquired()
+    end.set()
+    await asyncio.wait_for(following[0], HANG)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_block_may_be_left_by_another_task(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    stack = AsyncExitStack()
+    await asyncio.create_task(stack.enter_async_context(lock))
+    await stack.aclose()
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stack_releases_what_a_call_has_acquired(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    async with AsyncExitStack() as stack:
+        assert await lock.acquire()
+        stack.push_async_exit(lock)
+    assert not await program.kv.get_prefix(key_prefix)
