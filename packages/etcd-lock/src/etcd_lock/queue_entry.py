@@ -301,14 +301,13 @@ class QueueEntry(NonCopyable):
         Nothing changes then. After a cancellation the value may have been replaced. Raises
         `ValueError` while there is no entry.
         """
-        ownership = self.ownership()
+        ownership, hold = self.ownership(), self._hold
         put = self._services.kv.transactions.put(self.key, value, self.session.lease)
         succeeded = (await self._services.kv.transaction([ownership], [put])).succeeded
-        if not succeeded:
-            hold = self._hold
-            self._reset()
-            if hold is not None:
-                await hold.record_deleted_key()
+        if not succeeded and hold is not None:
+            if self._hold is hold:  # the answer may come when there is another entry
+                self._reset()
+            await hold.record_deleted_key()
         return succeeded
 
     async def is_admitted(self) -> bool:
