@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
-from functools import partial
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
 
 from etcd_channel import KeyValue
 from etcd_channel.arguments import check_bytes, check_flag, check_wait
+from etcd_channel.deadline import Deadline
 from etcd_channel.tasks import finish
 from etcd_lock._entry_holder import EntryHolder
 from etcd_lock._hold import Hold
 from etcd_lock._hold_blocks import HoldBlocks
+from etcd_lock._local_lock import LocalLock
 from etcd_lock._metrics import wait_measured
 from etcd_lock._observing import election_prefix, observe_leaders
+from etcd_lock._own_tasks import acquire_local
 from etcd_lock.errors import LockTimeoutError, NotLeaderOfElectionError
 from etcd_lock.queue_entry import QueueEntry
 from etcd_lock.session import Session
@@ -29,9 +32,10 @@ class Election(EntryHolder):
     is added. `leader` and `observe` need no candidacy; `LockClient.election_leader` and
     `LockClient.observe_election` do the same without a session.
 
-    `lead` is a block that is run while this session leads. Without it, no block raises the loss of
-    the lead: a leader awaits `lost`; after a loss `proclaim` raises `NotLeaderOfElectionError`, and
-    `resign` returns False.
+    `lead` is a block that is run while this session leads. Tasks that share the object lead in
+    turn: each campaigns when the one before has left its block, or has resigned. Without `lead`, no
+    block raises the loss of the lead: a leader awaits `lost`; after a loss `proclaim` raises
+    `NotLeaderOfElectionError`, and `resign` returns False.
 
     Winning an election without other candidates takes one round trip, and so does resigning.
     """
@@ -39,16 +43,57 @@ class Election(EntryHolder):
     def __init__(self, session: Session, name: bytes) -> None:
         entry = QueueEntry(session, election_prefix(name))
         super().__init__(entry, name, "the candidacy for")
+        # Held by a task that campaigns, and by a `lead` block until its candidacy has ended.
+        self._turn = LocalLock(set())
+        # The candidacy of that block.
+        self._leading: Hold | None = None
 
     async def campaign(self, value: bytes, *, timeout: float | None = None) -> bool:
         """Wait to be elected with `value`; return False if that took longer than `timeout` seconds.
 
         None sets no limit, 0 does not wait. If it returns False, raises or is cancelled, the
-        candidacy is withdrawn. A leader that campaigns again proclaims `value`. Raises
-        `LockLostError` if the session ends, or the key is deleted, while it waits.
+        candidacy is withdrawn. A leader that campaigns again proclaims `value`; if that fails in a
+        `lead` block, the candidacy stays. Raises `LockLostError` if the session ends, or the key is
+        deleted, while it waits.
         """
-        campaign = self._entry.acquire(value, timeout=timeout)
+        check_bytes("value", value)
+        deadline = Deadline.after(check_wait("timeout", timeout))
+        return await self._measured(self._campaign(value, deadline))
+
+    async def _measured(self, campaign: Coroutine[Any, Any, bool]) -> bool:
         return await wait_measured(self._entry._services.observer, "Election.campaign", campaign)
+
+    async def _campaign(self, value: bytes, deadline: Deadline) -> bool:
+        if self._leading is not None and self._leading is self._entry._hold:
+            with suppress(NotLeaderOfElectionError):  # then it campaigns anew
+                await self.proclaim(value)
+                return True
+        if self.fencing_token is None:
+            if not await acquire_local(self._turn, self._entry, deadline):
+                return False
+            try:
+                return await self._entry.acquire(value, timeout=deadline.remaining())
+            finally:
+                self._turn.release()
+        return await self._entry.acquire(value, timeout=deadline.remaining())
+
+    async def _campaign_to_lead(self, value: bytes, deadline: Deadline) -> bool:
+        """Campaign, and keep the turn of the current task until `_pass_turn`."""
+        if not await acquire_local(self._turn, self._entry, deadline):
+            return False
+        try:
+            elected = await self._entry.acquire(value, timeout=deadline.remaining())
+            self._leading = self._entry._hold if elected else None
+        finally:
+            if self._leading is None:
+                self._turn.release()
+        return elected
+
+    def _pass_turn(self, hold: Hold | None) -> None:
+        """Let the next task campaign, if `hold` is that of a `lead` block and has ended."""
+        if hold is not None and hold is self._leading:
+            self._leading = None
+            self._turn.release()
 
     def lead(
         self, value: bytes, *, timeout: float | None = None, cancel_on_loss: bool = True
@@ -85,6 +130,7 @@ class Election(EntryHolder):
         except NotLeaderOfElectionError:
             if hold is not None:
                 hold.notify()
+            self._pass_turn(hold)
             raise
 
     async def _proclaim(self, value: bytes, hold: Hold | None) -> None:
@@ -100,7 +146,18 @@ class Election(EntryHolder):
         """
         if self.fencing_token is None:
             return False
-        return await self._entry.leave()
+        hold = self._entry._hold
+        try:
+            return await self._entry.leave()
+        finally:
+            if hold is not None and hold.left:
+                self._pass_turn(hold)
+
+    async def _end_lead(self, hold: Hold) -> bool:
+        try:
+            return await self._release(self.resign, hold)
+        finally:
+            self._pass_turn(hold)
 
     async def leader(self) -> KeyValue | None:
         """Return the leader's key with the last proclaimed value; None if there is no leader."""
@@ -130,14 +187,13 @@ class _Lead(AbstractAsyncContextManager["Election"]):
 
     async def __aenter__(self) -> Election:
         election = self._election
-        if not await election.campaign(self._value, timeout=self._timeout):
+        deadline = Deadline.after(self._timeout)
+        if not await election._measured(election._campaign_to_lead(self._value, deadline)):
             raise LockTimeoutError(
                 f"could not win the election {election._name!r} within {self._timeout} s"
             )
-        self._blocks.enter(election._entry._hold, cancel_on_loss=self._cancel_on_loss)
+        self._blocks.enter(election._leading, cancel_on_loss=self._cancel_on_loss)
         return election
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        election = self._election
-        release = partial(election._release, election.resign)
-        await self._blocks.leave(error, release, None)
+        await self._blocks.leave(error, self._election._end_lead, None)
