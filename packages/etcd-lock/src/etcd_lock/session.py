@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from itertools import count
 from typing import Any
@@ -46,6 +47,8 @@ class Session(NonCopyable):
         self.cancel_on_loss = check_flag("cancel_on_loss", cancel_on_loss)
         self._lease_id = lease_id
         self._lease: Lease | None = None
+        # Tasks that open it at once have one lease.
+        self._opening = asyncio.Lock()
         # Tasks that share a session have the same key in a queue: they wait for each other here.
         self._local_locks = LocalLocks()
         # Distinguishes the keys of the locks that have one each.
@@ -81,11 +84,15 @@ class Session(NonCopyable):
         return self._open().__await__()
 
     async def _open(self) -> Session:
+        async with self._opening:
+            await self._grant()
+        return self
+
+    async def _grant(self) -> None:
         if self._lease is None:
             self._lease = await self._services.leases.lease(
                 self.ttl, self._lease_id, keep_alive=True, cancel_on_loss=self.cancel_on_loss
             )
-        return self
 
     async def __aenter__(self) -> Session:
         _ = await self._open()
