@@ -8,7 +8,9 @@ releases the lock deletes both, which wakes the next client: it tries at once. A
 woken tries again, so only the number of attempts depends on the queue.
 
 The client behind a holder watches the key of the lock as well, in case someone else deletes it; but
-not at first, because most locks are held for a short time.
+not at first, because most locks are held for a short time. A client that is woken may be dead, and
+then its key keeps the others asleep until its lease ends: so they try again at their deadline, and
+every 15 seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ _HOLDS = b"holds"
 
 # Seconds for which the client behind a holder does not watch the key of the lock.
 _SHORT_HOLD = 0.1
+
+# Seconds after which a client behind others tries the lock even if it was not woken: the one that
+# was may be dead, and its key stays until its lease ends.
+_LOOK_INTERVAL = 15.0
 
 
 class Contention:
@@ -100,10 +106,9 @@ class Contention:
                 waited = True
             elif deadline.passed:
                 return False
-            elif await self._woken(answer, deadline):
-                waited = True
             else:
-                return False
+                await self._woken(answer, deadline)
+                waited = True
 
     async def _give_up(self) -> None:
         if self._watch is not None:
@@ -152,16 +157,20 @@ class Contention:
             self._place = answer.header.revision
         return answer
 
-    async def _woken(self, answer: TransactionResult, deadline: Deadline) -> bool:
-        """Wait until the key that is waited for is deleted; return False if time runs out."""
+    async def _woken(self, answer: TransactionResult, deadline: Deadline) -> None:
+        """Wait until the key that is waited for is deleted, or until it is time to look anyway.
+
+        That is at the deadline, and from time to time behind an older client.
+        """
         older = list(answer.gets[0]) if self._place is not None else []
         seen = answer.header.revision
         deletion = asyncio.create_task(
             self._leaving(older[0], seen) if older else self._deletion(seen)
         )
-        await until_one_is_done(deletion, timeout=deadline.remaining())
+        until = deadline.within(_LOOK_INTERVAL) if older else deadline
+        await until_one_is_done(deletion, timeout=until.remaining())
         if deletion.cancelled():
-            return False
+            return
         try:
             deletion.result()
         except RevisionCompactedError:
@@ -171,7 +180,6 @@ class Contention:
                 await watch.cancel()  # it was another one, perhaps
         finally:
             del deletion  # it keeps its error, which keeps this frame
-        return True
 
     async def _deletion(self, seen: int) -> None:
         """Wait until the key of the lock, which existed at revision `seen`, is deleted."""

@@ -114,7 +114,9 @@ class Lock(NonCopyable):
         None sets no limit; 0 or less tries once. The calls to etcd have the channel's timeout,
         which is not counted here. Tasks that share a channel acquire the lock in the order of
         their calls. Those that wait on different channels mostly do too, but there is no guarantee:
-        whoever tries while the lock is free acquires it. If it returns False, raises a
+        whoever tries while the lock is free acquires it. A client that waits behind others tries
+        every 15 seconds, and when its time is over, even if it is not woken: the one that was woken
+        may be dead. If it returns False, raises a
         `ClientError` or is cancelled, no key and no lease is left.
         """
         wait = seconds_to_wait(timeout, self.timeout)
