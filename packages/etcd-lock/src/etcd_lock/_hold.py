@@ -216,6 +216,7 @@ class Hold(Holding):
     async def _until_deleted(self) -> None:
         try:
             await self._deletion()
+            return
         except Exception as error:
             # Also an error of a view of the channel: the end of the lease must still be reported.
             level = logging.DEBUG if isinstance(error, ClientClosedError) else logging.WARNING
@@ -223,7 +224,8 @@ class Hold(Holding):
                 "%s: the key %r cannot be watched, so only the end of its lease is detected: %s"
             )
             _log.log(level, message, self.name, self.key, str(error))
-            await asyncio.get_running_loop().create_future()
+        # Here, because the `except` would keep the error, and its frames, for as long.
+        await asyncio.get_running_loop().create_future()
 
     async def _deletion(self) -> None:
         start = self._revision + 1
