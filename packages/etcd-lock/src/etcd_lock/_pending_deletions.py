@@ -61,7 +61,8 @@ class PendingDeletions:
         async with self._one_at_a_time:
             if key in self._pending:
                 await self._pending[key].deletion()
-                del self._pending[key]
+                # It may be gone: all are dropped when the session's lease is lost.
+                self._pending.pop(key, None)
 
     async def _delete_all(self, lease: Lease) -> None:
         pause = _FIRST_PAUSE
