@@ -26,8 +26,9 @@ class Election(Handle):
     is added. `leader` and `observe` need no candidacy; `LockClient.election_leader` and
     `LockClient.observe_election` do the same without a session.
 
-    `lead` is a block that is run while this session leads. Without it, no block raises the loss of
-    the lead: a leader calls `lost.wait()`; after a loss `proclaim` raises
+    `lead` is a block that is run while this session leads. Threads that share the object lead in
+    turn: each campaigns when the one before has left its block, or has resigned. Without `lead`, no
+    block raises the loss of the lead: a leader calls `lost.wait()`; after a loss `proclaim` raises
     `NotLeaderOfElectionError`, and `resign` returns False.
 
     Winning an election without other candidates takes one round trip, and so does resigning.
@@ -74,8 +75,9 @@ class Election(Handle):
         """Wait to be elected with `value`; return False if that took longer than `timeout` seconds.
 
         None sets no limit, 0 does not wait. If it returns False, raises or is interrupted, the
-        candidacy is withdrawn. A leader that campaigns again proclaims `value`. Raises
-        `LockLostError` if the session ends, or the key is deleted, while it waits.
+        candidacy is withdrawn. A leader that campaigns again proclaims `value`; if that fails in a
+        `lead` block, the candidacy stays. Raises `LockLostError` if the session ends, or the key is
+        deleted, while it waits.
         """
         return self._portal.run(self._inner.campaign, value, timeout=timeout)
 

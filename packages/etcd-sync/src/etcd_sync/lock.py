@@ -120,8 +120,10 @@ class Lock(Handle):
         None sets no limit; 0 or less tries once. The calls to etcd have the client's timeout, which
         is not counted here. Threads that share a client acquire the lock in the order of their
         calls. Those that wait on different clients mostly do too, but there is no guarantee:
-        whoever tries while the lock is free acquires it. If it returns False, raises a
-        `ClientError` or is interrupted, no key and no lease is left.
+        whoever tries while the lock is free acquires it. A client that waits behind others tries
+        every 15 seconds, and when its time is over, even if it is not woken: the one that was woken
+        may be dead. If it returns False, raises a `ClientError` or is interrupted, no key and no
+        lease is left.
         """
         return self._portal.run(self._inner.acquire, timeout)
 
