@@ -25,6 +25,7 @@ _MAX_CHECKS = 9
 
 class _PendingDeletion(NamedTuple):
     deletion: Deletion
+    in_doubt: bool
     checks_left: int
 
 
@@ -37,6 +38,9 @@ class PendingDeletions:
     def __init__(self, channel: ChannelLike) -> None:
         self._channel = channel
         self._pending: dict[bytes, _PendingDeletion] = {}
+        # Keys whose put may still arrive, and with which the session has an entry now: it has no
+        # effect while that one exists, and looking for it would find that one.
+        self._suspended: dict[bytes, _PendingDeletion] = {}
         self._running = False
         self._one_at_a_time = asyncio.Lock()
 
@@ -48,21 +52,42 @@ class PendingDeletions:
         """
         if self._channel.closed or lease.is_lost:
             return
-        self._pending[key] = _PendingDeletion(deletion, _MAX_CHECKS if in_doubt else 1)
+        checks = _MAX_CHECKS if in_doubt else 1
+        self._pending[key] = _PendingDeletion(deletion, in_doubt, checks)
+        self._run(lease)
+
+    def resume(self, key: bytes, lease: Lease) -> None:
+        """Look again for a put of `key` that may still arrive, when the later entry has left."""
+        suspended = self._suspended.pop(key, None)
+        if suspended is None or self._channel.closed or lease.is_lost:
+            return
+        if key in self._pending:
+            # The deletion of the entry that left has failed: the late one comes after it.
+            self._suspended[key] = suspended
+        else:
+            self._pending[key] = suspended
+            self._run(lease)
+
+    def _run(self, lease: Lease) -> None:
         if not self._running:
             self._running = True
             self._channel.run_in_background(self._delete_all(lease))
 
     async def delete_now(self, key: bytes) -> None:
-        """Delete a key now if its deletion is pending; raise the error if that fails again."""
+        """Delete a key now if its deletion is pending; raise the error if that fails again.
+
+        If its put may still arrive, it is looked for again after `resume`.
+        """
         if key not in self._pending:
             return
         # A background attempt for the same key must have ended before the key is put again.
         async with self._one_at_a_time:
-            if key in self._pending:
-                await self._pending[key].deletion()
-                # It may be gone: all are dropped when the session's lease is lost.
-                self._pending.pop(key, None)
+            if (pending := self._pending.get(key)) is None:
+                return
+            deleted = await pending.deletion()
+            # It may be gone: all are dropped when the session's lease is lost.
+            if self._pending.pop(key, None) is not None and pending.in_doubt and not deleted:
+                self._suspended[key] = pending
 
     async def _delete_all(self, lease: Lease) -> None:
         pause = _FIRST_PAUSE
@@ -72,6 +97,7 @@ class PendingDeletions:
                 await until_one_is_done(asyncio.ensure_future(lost), timeout=pause)
                 if lease.is_lost:
                     self._pending.clear()
+                    self._suspended.clear()
                     return
                 for key in tuple(self._pending):
                     if not await self._attempt(key):
@@ -97,6 +123,8 @@ class PendingDeletions:
                 return True  # it was added again meanwhile
             if deleted or pending.checks_left == 1:
                 del self._pending[key]
+                if suspended := self._suspended.pop(key, None):
+                    self._pending[key] = suspended
             else:
                 self._pending[key] = pending._replace(checks_left=pending.checks_left - 1)
             return True

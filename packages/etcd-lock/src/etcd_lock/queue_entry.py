@@ -371,6 +371,8 @@ class QueueEntry(NonCopyable):
             await self._services.run_to_completion(
                 log_errors(self._delete_or_defer(revision)), error
             )
+        else:
+            self.session._pending_deletions.resume(self.key, self.session.lease)
 
     async def _delete_or_defer(self, revision: int | None, *, again: bool = False) -> bool:
         """Call `delete_or_defer`; the caller awaits it by `run_to_completion`.
@@ -378,7 +380,10 @@ class QueueEntry(NonCopyable):
         If it continued after its caller, it could delete the key that the session enqueues next.
         """
         self._in_doubt = False
-        return await delete_or_defer(self.session, self.key, revision, again=again)
+        try:
+            return await delete_or_defer(self.session, self.key, revision, again=again)
+        finally:
+            self.session._pending_deletions.resume(self.key, self.session.lease)
 
     def _reset(self) -> None:
         self._revision, self._older, self._admitted, self._leaving = None, None, False, False
