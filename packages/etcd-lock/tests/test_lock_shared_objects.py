@@ -106,6 +106,8 @@ async def test_a_block_whose_lock_was_lost_raises_it_and_leaves_the_next_holder_
             await end.wait()
             assert await lock.is_acquired()
 
+    lease, following = 0, asyncio.create_task(asyncio.sleep(0))
+
     async def first_holder() -> None:
         nonlocal following, lease
         async with lock:
@@ -115,7 +117,6 @@ async def test_a_block_whose_lock_was_lost_raises_it_and_leaves_the_next_holder_
             following = asyncio.create_task(next_holder())
             await asyncio.wait_for(entered.wait(), HANG)
 
-    lease, following = 0, asyncio.create_task(asyncio.sleep(0))
     with pytest.raises(LockLostError) as raised:
         await first_holder()
     assert raised.value.lease_id == lease
