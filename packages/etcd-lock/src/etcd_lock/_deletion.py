@@ -24,12 +24,14 @@ async def delete_or_defer(
     defer = partial(session._pending_deletions.add, key, deletion, session.lease, in_doubt=in_doubt)
     try:
         deleted = await delete(again=again)
+        if in_doubt and not deleted:
+            defer()
+        return deleted
     except Exception:
         defer()
         raise
-    if in_doubt and not deleted:
-        defer()
-    return deleted
+    finally:
+        session._pending_deletions.resume(key, session.lease)
 
 
 async def _delete(session: Session, key: bytes, revision: int | None, *, again: bool) -> bool:

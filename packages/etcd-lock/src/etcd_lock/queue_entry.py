@@ -343,9 +343,8 @@ class QueueEntry(NonCopyable):
         hold, revision = self._hold, self._revision
         if hold is None or revision is None:
             return False
-        admitted, again = self._admitted, self._leaving
+        admitted, again, hold.left = self._admitted, self._leaving, True
         self._reset()
-        hold.left = True
         try:
             held = await self._services.run_to_completion(
                 hold.release(delete(revision, again=again))
@@ -368,9 +367,8 @@ class QueueEntry(NonCopyable):
             self._hold.released = self._hold.left = True
         self._reset()
         if revision is not None or self._in_doubt:
-            await self._services.run_to_completion(
-                log_errors(self._delete_or_defer(revision)), error
-            )
+            deleting = log_errors(self._delete_or_defer(revision))
+            await self._services.run_to_completion(deleting, error)
         else:
             self.session._pending_deletions.resume(self.key, self.session.lease)
 
@@ -380,10 +378,7 @@ class QueueEntry(NonCopyable):
         If it continued after its caller, it could delete the key that the session enqueues next.
         """
         self._in_doubt = False
-        try:
-            return await delete_or_defer(self.session, self.key, revision, again=again)
-        finally:
-            self.session._pending_deletions.resume(self.key, self.session.lease)
+        return await delete_or_defer(self.session, self.key, revision, again=again)
 
     def _reset(self) -> None:
         self._revision, self._older, self._admitted, self._leaving = None, None, False, False
