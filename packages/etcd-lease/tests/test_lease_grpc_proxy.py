@@ -44,8 +44,8 @@ async def test_many_leases_are_renewed_at_once(leases: LeaseClient) -> None:
 
 
 async def test_a_lease_outlives_its_ttl_while_it_is_kept_alive(leases: LeaseClient) -> None:
-    async with await leases.lease(4, keep_alive=True) as lease:
-        await asyncio.sleep(2.5 * lease.ttl)
+    async with await leases.lease(12, keep_alive=True) as lease:
+        await asyncio.sleep(1.5 * lease.ttl)
         lease.check()
         assert await lease.remaining_ttl() >= 0
         assert leases.channel.reconnects == 0
@@ -58,7 +58,7 @@ async def test_a_keep_alive_that_the_proxy_answers_late_breaks_no_stream(
         Channel(etcd_grpc_proxy.endpoint) as first_channel,
         Channel(etcd_grpc_proxy.endpoint) as second_channel,
     ):
-        first = await LeaseClient(first_channel).lease(9)
+        first = await LeaseClient(first_channel).lease(18)
         second = Lease(first.id, first.ttl, LeaseClient(second_channel))
         await second.refresh()
         # From a third of its time on a lease is renewed as soon as it is kept alive. The first to
