@@ -15,8 +15,10 @@ STATUS = Rpc("/etcdserverpb.Maintenance/Status", Empty, Empty, repeatable=True)
 
 
 async def test_close_waits_for_background_work_which_can_still_call(
-    etcd_server: EtcdServer,
+    etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A busy machine may need more than the second that closing waits for.
+    monkeypatch.setattr("etcd_channel.channel._BACKGROUND_TIME", 60.0)
     channel = Channel(etcd_server.endpoint)
     cleaned: list[Empty] = []
 
@@ -30,9 +32,12 @@ async def test_close_waits_for_background_work_which_can_still_call(
 
 
 async def test_close_waits_for_clean_up_of_tasks_that_were_cancelled_with_it(
-    etcd_server: EtcdServer,
+    etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A busy machine may need more than the second that closing waits for.
+    monkeypatch.setattr("etcd_channel.channel._BACKGROUND_TIME", 60.0)
     given_back: list[Empty] = []
+    holding = asyncio.Semaphore(0)
 
     async def program() -> None:
         async with Channel(etcd_server.endpoint) as channel:
@@ -41,6 +46,7 @@ async def test_close_waits_for_clean_up_of_tasks_that_were_cancelled_with_it(
                 given_back.append(await channel.call(STATUS, Empty()))
 
             async def hold(turns: int) -> None:
+                holding.release()
                 try:
                     await asyncio.Event().wait()
                 except asyncio.CancelledError as error:
@@ -51,7 +57,8 @@ async def test_close_waits_for_clean_up_of_tasks_that_were_cancelled_with_it(
             await asyncio.gather(*map(hold, range(5)))
 
     running = asyncio.create_task(program())
-    await asyncio.wait([running], timeout=0.3)
+    for _ in range(5):
+        await asyncio.wait_for(holding.acquire(), 60)
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()

@@ -113,9 +113,12 @@ async def test_a_channel_that_is_closed_ends_a_download_even_between_two_reads()
 async def test_the_timeout_holds_for_the_whole_of_a_download() -> None:
     source = Source()
     async with source.played as server, Channel(server.endpoint) as channel:
-        seen, error = await drained(channel.download(SNAPSHOT, REQUEST, timeout=0.5))
-        assert seen == [b"1", b"2"]
-        assert type(error) is ConnectionTimeoutError
+        for timeout in (0.5, 2, 8):  # the longer ones for a busy machine
+            seen, error = await drained(channel.download(SNAPSHOT, REQUEST, timeout=timeout))
+            assert type(error) is ConnectionTimeoutError
+            if seen == [b"1", b"2"]:
+                return
+        raise AssertionError(f"{seen} came within 8 s")
 
 
 async def test_the_timeout_of_the_channel_does_not_apply_to_an_unbounded_download() -> None:
@@ -126,11 +129,13 @@ async def test_the_timeout_of_the_channel_does_not_apply_to_an_unbounded_downloa
 
     finite: Any = Rpc(SNAPSHOT.path, SNAPSHOT.request, SNAPSHOT.response)
     async with PlayedEtcd({SNAPSHOT: slow}) as server:
-        async with Channel(server.endpoint, timeout=0.3) as channel:
-            responses = [response async for response in channel.download(SNAPSHOT, REQUEST)]
-            assert len(responses) == 2
-            _, error = await drained(channel.download(finite, REQUEST))
-            assert type(error) is ConnectionTimeoutError
+        # To enter it is a call that its timeout holds for.
+        channel = Channel(server.endpoint, timeout=0.3)
+        responses = [response async for response in channel.download(SNAPSHOT, REQUEST)]
+        assert len(responses) == 2
+        _, error = await drained(channel.download(finite, REQUEST))
+        assert type(error) is ConnectionTimeoutError
+        await channel.close()
 
 
 async def test_a_download_that_breaks_before_its_first_response_is_retried() -> None:

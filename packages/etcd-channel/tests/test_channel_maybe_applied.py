@@ -33,7 +33,7 @@ async def test_a_refused_retry_does_not_make_the_error_definite() -> None:
 
 async def test_a_failed_reconnect_does_not_make_the_error_definite() -> None:
     async with EtcdServer() as server, FaultProxy(server.endpoint) as proxy:
-        async with Channel(proxy.endpoint, connect_timeout=2) as channel:
+        async with Channel(proxy.endpoint) as channel:
             await channel.call(GRANT, Timestamp(seconds=60, nanos=4711))
             proxy.refuse()
             killed = proxy.kill_next_reply()

@@ -121,9 +121,10 @@ async def test_breaks_of_a_stream_are_reported_to_both_callbacks() -> None:
     async def play(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         nonlocal opened
         opened += 1
-        if opened == 3:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
+        turn = opened
         await requests.__anext__()
+        if turn == 3:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
         yield messages.WatchResponse(created=True)
 
     async with PlayedEtcd({WATCH: play}) as server:

@@ -70,7 +70,7 @@ class Watcher:
 async def test_an_outage_is_one_warning_however_much_fails_and_one_line_at_its_end(
     server: EtcdServer, lines: Lines
 ) -> None:
-    async with Channel(server.endpoint, connect_timeout=2) as channel:
+    async with Channel(server.endpoint) as channel:
         watchers = [Watcher() for _ in range(5)]
         for watcher in watchers:
             channel.stream(WATCH, watcher)
@@ -101,7 +101,7 @@ async def test_an_outage_is_one_warning_however_much_fails_and_one_line_at_its_e
 async def test_a_member_that_was_never_reached_is_reported_once(lines: Lines) -> None:
     channel = Channel("127.0.0.1:1,127.0.0.1:2", connect_timeout=1)
     for _ in range(2):
-        with pytest.raises(ConnectionFailedError):
+        with pytest.raises((ConnectionFailedError, ConnectionTimeoutError)):
             await channel.call(RANGE, GET)
     await channel.close()
     assert [level for level, _ in lines()] == ["WARNING"]
@@ -135,11 +135,12 @@ async def test_a_silent_member_is_an_outage(server: EtcdServer, lines: Lines) ->
         channel = Channel(proxy.endpoint, keepalive_time=0.2, keepalive_timeout=1.5)
         watcher = Watcher()
         channel.stream(WATCH, watcher)
-        await watcher.until(lambda it: it.created == 1)
+        await watcher.until(lambda it: it.created >= 1)
+        # A busy machine may have been silent before.
+        before, broken = len(lines()), len(watcher.broken_by)
         proxy.black_hole()
-        await watcher.until(lambda it: len(it.broken_by) >= 1)
-        [(level, text)] = lines()
-        assert level == "WARNING"
+        await watcher.until(lambda it: len(it.broken_by) > broken)
+        [text] = [text for level, text in lines()[before:] if level == "WARNING"]
         assert "the member is silent" in text
         await channel.close()
 

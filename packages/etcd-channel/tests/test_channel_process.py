@@ -111,7 +111,7 @@ async def main():
     await enough.wait()
     try:
         await ask(channel)
-    except errors.ConnectionFailedError:
+    except (errors.ConnectionFailedError, errors.ConnectionTimeoutError):
         pass
     await channel.close()
 

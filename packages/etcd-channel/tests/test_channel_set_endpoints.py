@@ -90,7 +90,7 @@ async def test_a_member_used_by_its_endpoint_keeps_its_connection(two: Two) -> N
 
 
 async def test_a_call_in_flight_ends_on_the_member_where_it_started(two: Two) -> None:
-    async with Channel(two.here, timeout=HANG) as channel:
+    async with Channel(two.here, timeout=HANG, keepalive_timeout=HANG) as channel:
         await answering(channel)
         two.proxy.black_hole("to_client")
         put = asyncio.create_task(channel.call(PUT, messages.PutRequest(key=b"key", value=b"1")))
@@ -179,7 +179,7 @@ async def test_a_call_that_searches_for_a_member_uses_the_new_endpoints(two: Two
 
 
 async def test_close_ends_calls_at_a_removed_endpoint(two: Two) -> None:
-    channel = Channel(two.here, timeout=HANG)
+    channel = Channel(two.here, timeout=HANG, keepalive_timeout=HANG)
     await answering(channel)
     two.proxy.black_hole("to_client")
     call = asyncio.create_task(answering(channel))

@@ -132,7 +132,9 @@ async def test_a_record_that_names_no_endpoint_is_an_error(server: DNSServer) ->
 
 async def test_a_silent_server_is_waited_for_until_the_timeout(server: DNSServer) -> None:
     server.answers = {PLAIN: SILENT}
-    with pytest.raises(ConnectionTimeoutError, match=f"no DNS server answered .*{PLAIN}"):
+    with pytest.raises(
+        ConnectionTimeoutError, match=f"no DNS server answered .*({SECURE}|{PLAIN})"
+    ):
         await srv(server).lookup(timeout=0.2)
 
 

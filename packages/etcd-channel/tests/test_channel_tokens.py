@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeAlias
 
 import grpc
@@ -202,7 +202,8 @@ async def test_a_jwt_token_that_expires_is_renewed() -> None:
             asked = await authentications(server)
             await asyncio.sleep(2.5)  # a JWT token contains its expiry
             await channel.call(PUT, messages.PutRequest(key=b"k"))
-            assert await authentications(server) == asked + 1
+            # More than once, if the next token expired on its way too.
+            assert await authentications(server) > asked
             assert (await channel.call(RANGE, GET)).kvs[0].version == 2
 
 
@@ -348,13 +349,24 @@ async def test_a_token_request_that_is_not_answered_times_out_with_the_call() ->
 
     async with PlayedEtcd({AUTHENTICATE: hang}) as server:
         channel = Channel(server.endpoint, username="root", password=PASSWORD)
-        for work in (
-            channel.call(PUT, messages.PutRequest(), timeout=0.2),
-            channel.download(SNAPSHOT, messages.SnapshotRequest(), timeout=0.2).__anext__(),
-        ):
-            with pytest.raises(ConnectionTimeoutError, match="no token was received") as caught:
-                await asyncio.wait_for(work, HANG)
-            assert caught.value.definite
+
+        def put(timeout: float) -> Awaitable[Any]:
+            return channel.call(PUT, messages.PutRequest(), timeout=timeout)
+
+        def snapshot(timeout: float) -> Awaitable[Any]:
+            request = messages.SnapshotRequest()
+            return channel.download(SNAPSHOT, request, timeout=timeout).__anext__()
+
+        for work in (put, snapshot):
+            told: list[str] = []
+            for timeout in (0.2, 2, 8):  # the longer ones for a busy machine
+                with pytest.raises(ConnectionTimeoutError) as caught:
+                    await asyncio.wait_for(work(timeout), HANG)
+                assert caught.value.definite
+                told.append(str(caught.value))
+                if "no token was received" in told[-1]:
+                    break
+            assert "no token was received" in told[-1], told
         await channel.close()
         never.set()
 
