@@ -212,11 +212,11 @@ async def test_more_callbacks_than_one_stream_holds_are_all_shut_down(
 async def test_shutdown_ends_all_watches_and_waits_for_the_callbacks(
     server: EtcdServer, key_prefix: bytes
 ) -> None:
-    called, done = asyncio.Event(), []
+    called, going_on, done = asyncio.Event(), asyncio.Event(), []
 
     async def slow(event: Event | Exception) -> None:
         called.set()
-        await asyncio.sleep(0.1)
+        await going_on.wait()
         done.append(event)
 
     async with connect(server.endpoint) as (client, writer, _):
@@ -225,7 +225,12 @@ async def test_shutdown_ends_all_watches_and_waits_for_the_callbacks(
         await writer.put(key_prefix)
         await writer.put(key_prefix)
         await within(called.wait())
-        await watcher.shutdown()
+        ending = asyncio.create_task(watcher.shutdown())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not ending.done()
+        going_on.set()
+        await within(ending)
         assert len(done) == 1
         await watcher.shutdown()
         await until(lambda: streams(server), lambda count: count == 0)
@@ -362,6 +367,7 @@ async def test_the_metadata_go_with_each_opening_of_the_stream() -> None:
 
     async def play(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         seen.extend(context.invocation_metadata() or ())
+        await requests.__anext__()
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, "seen")
         yield b""
 

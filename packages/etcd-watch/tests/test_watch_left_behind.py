@@ -151,7 +151,7 @@ async def test_cancellation_at_any_moment_leaves_nothing_and_loses_nothing(
         """
 async def main(endpoint, prefix, metrics):
     prefix = prefix.encode()
-    async with connect(endpoint) as (client, writer, channel):
+    async with connect(endpoint, keepalive_timeout=60) as (client, writer, channel):
         kept = await client.watch(prefix + b"kept")
         told = []
         async def enter():
@@ -185,7 +185,7 @@ async def main(endpoint, prefix, metrics):
             lambda: client.watch_prefix_once(prefix, timeout=30),
         ]
         puts = []
-        for turns in range(40):
+        for turns in range(20):
             for form in forms:
                 task = asyncio.ensure_future(form())
                 puts.append(b"%d" % len(puts))

@@ -233,6 +233,8 @@ async def test_a_permanent_error_ends_the_watch() -> None:
         if stream.turn == 1:
             create = await stream.create()
             await stream.tell(response(create.watch_id, [event(11)]))
+        else:
+            await stream.creation()
         await stream.context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such thing")
 
     async with Played(script) as server, connect(server.endpoint) as (client, _, _):
@@ -283,11 +285,13 @@ async def test_a_creation_that_is_not_answered_times_out() -> None:
 
 async def test_a_break_is_the_cause_of_a_creation_that_takes_too_long() -> None:
     async def script(stream: Conversation) -> None:
+        await stream.creation()
         await stream.context.abort(grpc.StatusCode.UNAVAILABLE, "not today")
 
-    async with Played(script) as server, connect(server.endpoint) as (client, _, _):
+    async with Played(script) as server, connect(server.endpoint) as (client, _, channel):
+        await channel.connect()
         with pytest.raises(WatchTimeoutError) as caught:
-            _ = await within(client.watch(b"k", timeout=0.2))
+            _ = await within(client.watch(b"k", timeout=3))
     assert isinstance(caught.value.__cause__, ConnectionFailedError)
     assert caught.value.__cause__.message == "not today"
 

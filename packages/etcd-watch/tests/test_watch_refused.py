@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from watch_support import connect, read, until, values, watchers, within
+from watch_support import HANG, connect, read, until, values, watchers, within
 
 from etcd_channel import RevisionCompactedError
 from etcd_channel.errors import AuthFailedError, EmptyUserNameError, PermissionDeniedError
@@ -116,6 +116,12 @@ async def test_progress_keeps_the_position_of_an_idle_watch_from_being_compacted
 
 @pytest.fixture
 def guarded(etcd_server_factory: ServerFactory) -> EtcdServer:
+    """A server with users."""
+    return etcd_server_factory(auth_token="simple", auth_token_ttl=60)
+
+
+@pytest.fixture
+def forgetful(etcd_server_factory: ServerFactory) -> EtcdServer:
     """A server with users, whose tokens live for two seconds."""
     return etcd_server_factory(auth_token="simple", auth_token_ttl=2, log_level="debug")
 
@@ -156,7 +162,9 @@ async def test_a_denial_reopens_the_stream_of_other_watches_once_at_most(
 ) -> None:
     # A denial may be due to an outdated token, so the stream is reopened with a new one, once.
     await add_users(guarded)
-    async with connect(guarded.endpoint, username="reader", password="reader") as (
+    async with connect(
+        guarded.endpoint, username="reader", password="reader", keepalive_timeout=HANG
+    ) as (
         client,
         _,
         channel,
@@ -193,21 +201,21 @@ async def test_a_wrong_password_raises_and_is_not_retried_without_end(
         assert channel.reconnects == 0
 
 
-async def test_a_watch_outlives_its_token(guarded: EtcdServer) -> None:
-    await add_users(guarded)
+async def test_a_watch_outlives_its_token(forgetful: EtcdServer) -> None:
+    await add_users(forgetful)
     reader = {"username": "reader", "password": "reader"}
-    async with FaultProxy(guarded.endpoint) as proxy:
+    async with FaultProxy(forgetful.endpoint) as proxy:
         async with (
-            connect(guarded.endpoint, **reader) as (client, _, channel),
+            connect(forgetful.endpoint, **reader) as (client, _, channel),
             connect(proxy.endpoint, **reader) as (cut_off, _, _),
         ):
             first, other = await client.watch_prefix(b"a/"), await cut_off.watch_prefix(b"a/")
-            await until(lambda: _forgotten_tokens(guarded), lambda count: count == 2)
+            await until(lambda: _forgotten_tokens(forgetful), lambda count: count >= 2)
             # A second watch on the same stream is refused for its token, and both continue.
             second = await within(client.watch_prefix(b"a/"))
-            assert channel.reconnects == 1
+            assert channel.reconnects >= 1
             proxy.cut()
-            await guarded.etcdctl("put", "a/1", "told")
+            await forgetful.etcdctl("put", "a/1", "told")
             for watch in (first, second, other):
                 assert values(await read(watch, 1)) == [b"told"]
 
