@@ -113,6 +113,7 @@ async def test_a_channel_that_is_closed_ends_a_download_even_between_two_reads()
 async def test_the_timeout_holds_for_the_whole_of_a_download() -> None:
     source = Source()
     async with source.played as server, Channel(server.endpoint) as channel:
+        seen: list[bytes] = []
         for timeout in (0.5, 2, 8):  # the longer ones for a busy machine
             seen, error = await drained(channel.download(SNAPSHOT, REQUEST, timeout=timeout))
             assert type(error) is ConnectionTimeoutError
