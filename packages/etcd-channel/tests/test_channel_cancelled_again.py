@@ -17,7 +17,7 @@ async def test_entering_and_leaving_a_channel(etcd_server: EtcdServer) -> None:
     made: list[Channel] = []
 
     async def work() -> None:
-        made.append(Channel(etcd_server.endpoint))
+        made.append(Channel(etcd_server.endpoint, connect_timeout=60))
         async with made[-1] as channel:
             await channel.call(STATUS, Empty())
 
@@ -39,7 +39,7 @@ async def test_closing_waits_for_background_work(
 
     async def work() -> None:
         nonlocal begun
-        made.append(Channel(etcd_server.endpoint))
+        made.append(Channel(etcd_server.endpoint, connect_timeout=60))
         await made[-1].connect()
         made[-1].run_in_background(clean(made[-1]))
         begun += 1

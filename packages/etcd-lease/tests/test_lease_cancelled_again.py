@@ -24,7 +24,7 @@ async def server() -> AsyncIterator[EtcdServer]:
 
 @pytest.fixture
 async def alone(server: EtcdServer) -> AsyncIterator[LeaseClient]:
-    async with Channel(server.endpoint) as channel:
+    async with Channel(server.endpoint, connect_timeout=60, keepalive_timeout=60) as channel:
         yield LeaseClient(channel)
 
 
@@ -74,7 +74,7 @@ async def test_closing_the_channel_waits_for_the_revocation(
     monkeypatch.setattr("etcd_channel.channel._BACKGROUND_TIME", 60.0)
 
     async def work() -> None:
-        async with Channel(server.endpoint) as channel:
+        async with Channel(server.endpoint, connect_timeout=60, keepalive_timeout=60) as channel:
             async with LeaseClient(channel).lease(TTL, keep_alive=True):
                 await asyncio.sleep(0)
 

@@ -99,7 +99,7 @@ async def test_a_grant_whose_answer_came_after_its_time_to_live_is_no_lease(
     async def was_granted() -> bool:
         return (await server.metrics()).get("etcd_debugging_lease_granted_total", 0) >= 1
 
-    async with Channel(proxy.endpoint, keepalive_timeout=60) as channel:
+    async with Channel(proxy.endpoint, connect_timeout=60, keepalive_timeout=60) as channel:
         await channel.connect()
         proxy.black_hole("to_client")
         granting = asyncio.create_task(LeaseClient(channel).lease(1, keep_alive=keep_alive))
@@ -126,7 +126,7 @@ async def test_a_grant_that_is_cancelled_anywhere_leaves_no_lease(
     # A busy machine may need more than the second that closing waits for.
     monkeypatch.setattr("etcd_channel.channel._BACKGROUND_TIME", 60.0)
     for turns in range(60):
-        channel = Channel(server.endpoint)
+        channel = Channel(server.endpoint, connect_timeout=60, keepalive_timeout=60)
         if turns % 2:
             await channel.connect()
         granting = asyncio.create_task(LeaseClient(channel).lease(600, keep_alive=keep_alive))

@@ -114,7 +114,7 @@ async def test_a_lease_known_by_its_id_is_kept_alive(
     client: LeaseClient, etcd_endpoint: str
 ) -> None:
     granted = await client.lease(9)
-    async with Channel(etcd_endpoint) as other:
+    async with Channel(etcd_endpoint, connect_timeout=HANG) as other:
         lease = Lease(granted.id, 60, LeaseClient(other))
         await lease.keep_alive()
         assert lease.ttl == 9
@@ -132,7 +132,7 @@ async def test_a_lease_is_kept_alive_without_a_reference_to_its_object(client: L
 
 async def test_two_hundred_leases_and_two_clients_use_one_stream() -> None:
     async with EtcdServer() as server:
-        async with Channel(server.endpoint) as channel:
+        async with Channel(server.endpoint, connect_timeout=HANG) as channel:
             clients = LeaseClient(channel), LeaseClient(channel)
             leases = await asyncio.gather(
                 *(clients[number % 2].lease(15, keep_alive=True) for number in range(200))
@@ -147,7 +147,7 @@ async def test_two_hundred_leases_and_two_clients_use_one_stream() -> None:
 
 
 async def test_the_stream_is_opened_for_the_first_renewal_that_is_due() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, connect_timeout=HANG) as channel:
         client = LeaseClient(channel)
         async with client.lease(300, keep_alive=True):
             async with client.lease(600, keep_alive=True):

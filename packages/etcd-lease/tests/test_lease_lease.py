@@ -110,7 +110,7 @@ async def test_a_lost_lease_does_not_end_the_next_one_with_its_id(
 
 
 async def test_a_lost_lease_does_not_stop_the_keep_alives_of_the_next_one_with_its_id() -> None:
-    async with EtcdServer() as server, Channel(server.endpoint) as channel:
+    async with EtcdServer() as server, Channel(server.endpoint, connect_timeout=60) as channel:
         client = LeaseClient(channel)
         first = await client.lease(20, 4715, keep_alive=True)
         await server.etcdctl("lease", "revoke", f"{4715:x}")
@@ -156,7 +156,7 @@ async def test_a_lost_lease_is_not_renewed_even_if_the_server_still_has_it(
 
 
 async def _renew_elsewhere(endpoint: str, lease_id: int) -> None:
-    async with Channel(endpoint) as channel:
+    async with Channel(endpoint, connect_timeout=60) as channel:
         lease = Lease(lease_id, 1, LeaseClient(channel))
         await lease.keep_alive()
         await lease.lost
