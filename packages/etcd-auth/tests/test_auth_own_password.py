@@ -36,3 +36,36 @@ async def test_a_failed_change_leaves_the_password_of_an_earlier_one_possible() 
                 assert "applied" not in repr(error).replace("may have been applied", "")
                 assert "never sent" not in f"{error!r} {error}"
             assert "never sent" not in repr(channel)
+
+
+async def test_a_refused_change_is_not_tried_as_a_password() -> None:
+    async with EtcdServer() as server:
+        async with Channel(server.endpoint) as channel:
+            auth = AuthClient(channel)
+            for user in ("root", "user"):
+                await auth.user_add(user, "original")
+            await auth.user_grant_role("root", "root")
+            await auth.auth_enable()
+        async with (
+            Channel(server.endpoint, username="root", password="original") as channel,
+            Channel(server.endpoint, username="user", password="original") as own,
+        ):
+            with pytest.raises(errors.PermissionDeniedError) as refused:
+                await AuthClient(own).user_change_password("user", "refused")
+            assert refused.value.definite
+            await AuthClient(channel).user_change_password("user", "another")
+            before = await authentications(server)
+            with pytest.raises(errors.AuthFailedError):
+                await AuthClient(own).user_list()
+            assert await authentications(server) == before + 1
+
+
+async def authentications(server: EtcdServer) -> float:
+    """The number of requests for a token that the server has refused."""
+    return sum(
+        value
+        for name, value in (await server.metrics()).items()
+        if name.startswith("grpc_server_handled_total")
+        and 'grpc_method="Authenticate"' in name
+        and 'grpc_code="OK"' not in name
+    )

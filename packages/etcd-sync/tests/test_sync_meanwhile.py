@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +122,9 @@ def test_a_watch_continues_after_an_interrupt(client: etcd_sync.Client, key_pref
             next(watch)
         client.put(key_prefix + b"k", b"v")
         assert next(watch).kv.key == key_prefix + b"k"
+
+
+def test_a_snapshot_is_complete_in_a_buffered_file(client: etcd_sync.Client) -> None:
+    with tempfile.NamedTemporaryFile(buffering=1 << 20) as file:
+        taken = client.snapshot(file)
+        assert Path(file.name).stat().st_size == taken.size

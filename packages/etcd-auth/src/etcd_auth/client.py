@@ -28,7 +28,7 @@ from etcd_auth.rpcs import (
     USER_LIST,
     USER_REVOKE_ROLE,
 )
-from etcd_channel import ResponseHeader, Service
+from etcd_channel import ClientError, ResponseHeader, Service
 from etcd_channel.arguments import check_name
 
 __all__ = ["AuthClient"]
@@ -128,7 +128,12 @@ class AuthClient(Service):
         if is_own:
             # Other calls may need another token before the response has arrived.
             self._channel.use_password(password, if_refused=True)
-        response = await self._channel.call(USER_CHANGE_PASSWORD, request, timeout=timeout)
+        try:
+            response = await self._channel.call(USER_CHANGE_PASSWORD, request, timeout=timeout)
+        except ClientError as error:
+            if is_own and error.definite:
+                self._channel.withdraw_password(password)
+            raise
         if is_own:
             self._channel.use_password(password)
         return ResponseHeader(response.header)

@@ -84,6 +84,13 @@ class Tokens:
         else:
             self._request, self._candidates = request, self._newer_than(request)
 
+    def withdraw_password(self, password: str) -> None:
+        """Forget the last candidate with this password, because it was certainly not set."""
+        for at in reversed(range(len(self._candidates))):
+            if self._candidates[at].password == password:
+                self._candidates = self._candidates[:at] + self._candidates[at + 1 :]
+                return
+
     def _newer_than(self, request: pb.AuthenticateRequest) -> list[pb.AuthenticateRequest]:
         """Return the candidates after the last one that is equal to `request`.
 

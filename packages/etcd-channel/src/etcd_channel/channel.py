@@ -211,7 +211,7 @@ class Channel(Connected):
 
         TLS is used if there is a file for it, if an endpoint has `https://`, or if
         ETCDCTL_INSECURE_TRANSPORT is false. Without ETCDCTL_CACERT it trusts the authorities of
-        the system, or those in SSL_CERT_FILE, as etcdctl does.
+        the system, or those in SSL_CERT_FILE and SSL_CERT_DIR, as etcdctl does.
 
         Raises `ValueError` for a variable that etcdctl does not know, that has no valid value, or
         that contradicts another one, and for ETCDCTL_INSECURE_SKIP_TLS_VERIFY, which is not
@@ -297,6 +297,14 @@ class Channel(Connected):
             raise ValueError("password was given to a channel without username")
         password = check_password("password", password)
         self._tokens.use_password(password, if_refused=check_flag("if_refused", if_refused))
+
+    def withdraw_password(self, password: str) -> None:
+        """Forget a password of `use_password` with `if_refused`, which certainly was not set.
+
+        It does nothing if the password is not known as such.
+        """
+        if self._tokens is not None:
+            self._tokens.withdraw_password(check_password("password", password))
 
     def recreate(self) -> Channel:
         """Return a new channel with the same arguments and the present endpoints and password.

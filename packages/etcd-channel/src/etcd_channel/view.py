@@ -191,6 +191,10 @@ class ChannelView(Connected):
         """As `Channel.use_password`."""
         self._inner.use_password(password, if_refused=if_refused)
 
+    def withdraw_password(self, password: str) -> None:
+        """As `Channel.withdraw_password`."""
+        self._inner.withdraw_password(password)
+
     def check_usable(self) -> None:
         """As `Channel.check_usable`."""
         self._inner.check_usable()

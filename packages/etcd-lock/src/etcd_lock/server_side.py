@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -113,8 +114,9 @@ class ServerLockClient(Service):
         `async with contextlib.aclosing(…)`) to end it early.
         """
         request = v3election_pb2.LeaderRequest(name=check_key("name", name))
-        async for response in self._channel.download(OBSERVE, request, timeout=timeout):
-            yield KeyValue.from_message(response.kv)
+        async with aclosing(self._channel.download(OBSERVE, request, timeout=timeout)) as responses:
+            async for response in responses:
+                yield KeyValue.from_message(response.kv)
 
     async def server_resign(
         self, leader: LeaderKey, *, timeout: float | None = None

@@ -256,9 +256,14 @@ class _Writer:
     def __init__(self, conversation: Conversation, target: Any) -> None:
         self._conversation = conversation
         self._write = target.write
+        self._flush = getattr(target, "flush", None)
 
     async def write(self, data: bytes) -> Any:
         return await self._conversation.ask(self._write, data)
+
+    async def flush(self) -> None:
+        if callable(self._flush):
+            await self._conversation.ask(self._flush)
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
