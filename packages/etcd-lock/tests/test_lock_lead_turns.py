@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from lock_late_support import LateTransactions
@@ -28,8 +29,7 @@ async def test_tasks_that_share_an_election_lead_in_turn(
 
         async with election.lead(b"first"):
             with pytest.raises(LockTimeoutError):
-                async with election.lead(b"second", timeout=0):
-                    raise AssertionError("two tasks lead at once")
+                await asyncio.create_task(election.lead(b"second", timeout=0).__aenter__())
             following = [asyncio.create_task(lead(b"%d" % number)) for number in range(3)]
             found = await election.leader()
             assert found is not None
@@ -108,3 +108,45 @@ async def test_a_body_that_was_told_of_its_loss_may_campaign_again(
             assert await election.campaign(b"two")
         assert election.fencing_token is not None
         assert await election.resign() is True
+
+
+async def test_a_lead_may_be_left_by_another_task(program: Program, key_prefix: bytes) -> None:
+    async with program.locks.session(60) as session:
+        election = Election(session, key_prefix)
+        for resigned in (True, False, True):
+            stack = AsyncExitStack()
+
+            async def enter(stack: AsyncExitStack, resigned: bool) -> None:
+                await stack.enter_async_context(election.lead(b"first"))
+                if resigned:
+                    assert await election.resign()
+
+            await asyncio.create_task(enter(stack, resigned))
+            await stack.aclose()
+            assert await election.leader() is None
+            async with election.lead(b"next", timeout=HANG):
+                pass
+
+
+async def test_a_body_that_resigns_and_campaigns_again_resigns_at_its_end(
+    program: Program, key_prefix: bytes
+) -> None:
+    async with program.locks.session(60) as session:
+        election = Election(session, key_prefix)
+        async with election.lead(b"first"):
+            assert await election.resign()
+            assert await election.campaign(b"again")
+        assert await election.leader() is None
+
+
+async def test_a_task_that_leads_cannot_enter_another_lead(
+    program: Program, key_prefix: bytes
+) -> None:
+    async with program.locks.session(60) as session:
+        election = Election(session, key_prefix)
+        async with election.lead(b"first"):
+            with pytest.raises(RuntimeError, match="is in a `lead` block"):
+                async with election.lead(b"second"):
+                    pass
+            assert await election.leader() is not None
+        assert await election.leader() is None

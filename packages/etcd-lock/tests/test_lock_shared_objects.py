@@ -177,3 +177,66 @@ async def test_a_stack_releases_what_a_call_has_acquired(
         assert await lock.acquire()
         stack.push_async_exit(lock)
     assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_block_whose_body_releases_and_acquires_again_releases_at_its_end(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    async with lock:
+        assert await lock.release() is True
+        assert await lock.acquire()
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_blocks_that_are_left_by_another_task_leave_nothing_for_the_next_ones(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    for released in (True, False, True, False):
+        stack = AsyncExitStack()
+
+        async def enter(stack: AsyncExitStack, released: bool) -> None:
+            await stack.enter_async_context(lock)
+            if released:
+                assert await lock.release() is True
+
+        await asyncio.create_task(enter(stack, released))
+        await stack.aclose()
+        assert not await program.kv.get_prefix(key_prefix)
+
+
+async def test_of_two_blocks_that_are_left_by_another_task_each_has_its_own_loss(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60)
+    first, second = AsyncExitStack(), AsyncExitStack()
+    await asyncio.create_task(first.enter_async_context(lock))
+    await other.kv.delete(key_prefix)
+    await asyncio.create_task(second.enter_async_context(lock))
+    await second.aclose()
+    assert not await program.kv.get_prefix(key_prefix)
+    with pytest.raises(LockLostError):
+        await first.aclose()
+
+
+async def test_a_body_that_enters_a_block_again_after_its_loss_gets_the_loss(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60)
+    lock.cancel_on_loss = True
+
+    async def enter_again() -> None:
+        async with lock:
+            await other.kv.delete(key_prefix)
+            try:
+                await asyncio.wait_for(asyncio.Event().wait(), HANG)
+            finally:
+                async with lock:
+                    pass
+
+    with pytest.raises(LockLostError):
+        await enter_again()
+    assert not await program.kv.get_prefix(key_prefix)

@@ -80,10 +80,11 @@ class Block:
     def __init__(self, channel: ChannelLike, log: logging.Logger) -> None:
         self._channel = channel
         self._log = log
-        self._guards: dict[asyncio.Task[Any], _Guard] = {}
+        # A task may enter a block in another one, for example after the loss.
+        self._guards: dict[asyncio.Task[Any], list[_Guard]] = {}
 
     def __repr__(self) -> str:
-        return f"Block(entered={len(self._guards)})"
+        return f"Block(entered={sum(map(len, self._guards.values()))})"
 
     def cancel_on_loss(
         self,
@@ -98,7 +99,7 @@ class Block:
         """
         task = asyncio.current_task()
         assert task is not None
-        self._guards[task] = _Guard(task, lost, notices, message)
+        self._guards.setdefault(task, []).append(_Guard(task, lost, notices, message))
 
     async def leave(
         self,
@@ -149,11 +150,16 @@ class Block:
             _chain(error, loss)
 
     def _guard(self) -> _Guard | None:
+        if not self._guards:
+            return None
         task = current_task()
-        guard = None if task is None else self._guards.pop(task, None)
-        if guard is None and self._guards:
+        if task is None or task not in self._guards:
             # The body is left in another task than it was entered in.
-            guard = self._guards.pop(next(iter(self._guards)))
+            task = next(iter(self._guards))
+        guards = self._guards[task]
+        guard = guards.pop()
+        if not guards:
+            del self._guards[task]
         return guard
 
 

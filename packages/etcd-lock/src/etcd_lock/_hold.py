@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
 from etcd_channel import ClientClosedError, RevisionCompactedError
 from etcd_kv import Compare
 from etcd_lease import Lease, LeaseExpiredError
-from etcd_lease.blocks import LossNotices
+from etcd_lease.blocks import LossNotices, current_task
 from etcd_lease.loss import Loss, loss_notices
 from etcd_lock._services import Services
 from etcd_lock._waiting import until_one_is_done
@@ -50,6 +51,18 @@ class Holding(abc.ABC):
     lease: Lease
     left = False
     """Whether the object has let it go, because a call has released it or has begun to."""
+    _acquirer: weakref.ref[asyncio.Task[Any]] | None = None
+
+    def record_acquirer(self) -> None:
+        """Record that the current task has acquired it."""
+        task = current_task()
+        self._acquirer = None if task is None else weakref.ref(task)
+
+    @property
+    def is_of_current_task(self) -> bool:
+        """Whether the current task has acquired it."""
+        task = None if self._acquirer is None else self._acquirer()
+        return task is not None and task is current_task()
 
     @property
     @abc.abstractmethod

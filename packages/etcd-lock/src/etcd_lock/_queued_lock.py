@@ -53,9 +53,12 @@ class QueuedLock(EntryHolder):
         """
         deadline = Deadline.after(seconds_to_wait(timeout, self.timeout))
         observer = self._entry._services.observer
-        return await wait_measured(
+        acquired = await wait_measured(
             observer, f"{type(self).__name__}.acquire", self._acquire(deadline)
         )
+        if acquired and self._entry._hold is not None:
+            self._entry._hold.record_acquirer()
+        return acquired
 
     async def _acquire(self, deadline: Deadline) -> bool:
         local = self._entry.session._local_locks.at(self.key)

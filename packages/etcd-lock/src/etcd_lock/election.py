@@ -32,10 +32,11 @@ class Election(EntryHolder):
     is added. `leader` and `observe` need no candidacy; `LockClient.election_leader` and
     `LockClient.observe_election` do the same without a session.
 
-    `lead` is a block that is run while this session leads. Tasks that share the object lead in
-    turn: each campaigns when the one before has left its block, or has resigned. Without `lead`, no
-    block raises the loss of the lead: a leader awaits `lost`; after a loss `proclaim` raises
-    `NotLeaderOfElectionError`, and `resign` returns False.
+    `lead` is a block that is run while this session leads. Tasks that use `lead` of one object lead
+    in turn: each campaigns when the one before has left its block, or has resigned. `campaign` and
+    `resign` are of the session, whichever task calls them. Without `lead`, no block raises the loss
+    of the lead: a leader awaits `lost`; after a loss `proclaim` raises `NotLeaderOfElectionError`,
+    and `resign` returns False.
 
     Winning an election without other candidates takes one round trip, and so does resigning.
     """
@@ -68,22 +69,27 @@ class Election(EntryHolder):
             with suppress(NotLeaderOfElectionError):  # then it campaigns anew
                 await self.proclaim(value)
                 return True
-        if self.fencing_token is None:
-            if not await acquire_local(self._turn, self._entry, deadline):
-                return False
-            try:
-                return await self._entry.acquire(value, timeout=deadline.remaining())
-            finally:
-                self._turn.release()
-        return await self._entry.acquire(value, timeout=deadline.remaining())
+        if not await acquire_local(self._turn, self._entry, deadline):
+            return False
+        try:
+            elected = await self._entry.acquire(value, timeout=deadline.remaining())
+        finally:
+            self._turn.release()
+        if elected and self._entry._hold is not None:
+            self._entry._hold.record_acquirer()
+        return elected
 
     async def _campaign_to_lead(self, value: bytes, deadline: Deadline) -> bool:
         """Campaign, and keep the turn of the current task until `_pass_turn`."""
+        if self._leading is not None and self._leading.is_of_current_task:
+            raise RuntimeError(f"this task is in a `lead` block of the election {self._name!r}")
         if not await acquire_local(self._turn, self._entry, deadline):
             return False
         try:
             elected = await self._entry.acquire(value, timeout=deadline.remaining())
             self._leading = self._entry._hold if elected else None
+            if self._leading is not None:
+                self._leading.record_acquirer()
         finally:
             if self._leading is None:
                 self._turn.release()
@@ -102,7 +108,8 @@ class Election(EntryHolder):
 
         Use it as `async with election.lead(b"node-1"):`. Entering it waits to be elected, for
         `timeout` seconds at most, None without limit, and raises `LockTimeoutError` then; the body
-        never runs without the lead. The body is cancelled when the lead is lost, and
+        never runs without the lead. A task that is in the body cannot enter another one of the same
+        object: `RuntimeError` is raised. The body is cancelled when the lead is lost, and
         `LockLostError` is raised in place of the `CancelledError`. With `cancel_on_loss=False` it
         is raised at the end of the block instead, unless the body was notified, as described for
         `Lock`. Nothing is raised if the body itself resigns.
@@ -196,4 +203,4 @@ class _Lead(AbstractAsyncContextManager["Election"]):
         return election
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        await self._blocks.leave(error, self._election._end_lead, None)
+        await self._blocks.leave(error, self._election._end_lead, self._election._entry._hold)

@@ -116,11 +116,15 @@ class Lock(NonCopyable):
         their calls. Those that wait on different channels mostly do too, but there is no guarantee:
         whoever tries while the lock is free acquires it. A client that waits behind others tries
         every 15 seconds, and when its time is over, even if it is not woken: the one that was woken
-        may be dead. If it returns False, raises a
+        may be dead. That last try may take as long as a call may. If it returns False, raises a
         `ClientError` or is cancelled, no key and no lease is left.
         """
         wait = seconds_to_wait(timeout, self.timeout)
-        return await wait_measured(self._services.observer, "Lock.acquire", self._acquire(wait))
+        observer = self._services.observer
+        acquired = await wait_measured(observer, "Lock.acquire", self._acquire(wait))
+        if acquired and self._hold is not None:
+            self._hold.record_acquirer()
+        return acquired
 
     async def _acquire(self, wait: float | None) -> bool:
         deadline = Deadline.after(wait)

@@ -111,7 +111,10 @@ class MultiLock(NonCopyable):
         """
         deadline = Deadline.after(seconds_to_wait(timeout, self.timeout))
         observer = self.session._services.observer
-        return await wait_measured(observer, "MultiLock.acquire", self._acquire(deadline))
+        acquired = await wait_measured(observer, "MultiLock.acquire", self._acquire(deadline))
+        if acquired and self._hold is not None:
+            self._hold.record_acquirer()
+        return acquired
 
     async def _acquire(self, deadline: Deadline) -> bool:
         # New keys for each call, so that a put that arrives late is not taken for a later one.

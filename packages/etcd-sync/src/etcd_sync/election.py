@@ -26,9 +26,10 @@ class Election(Handle):
     is added. `leader` and `observe` need no candidacy; `LockClient.election_leader` and
     `LockClient.observe_election` do the same without a session.
 
-    `lead` is a block that is run while this session leads. Threads that share the object lead in
-    turn: each campaigns when the one before has left its block, or has resigned. Without `lead`, no
-    block raises the loss of the lead: a leader calls `lost.wait()`; after a loss `proclaim` raises
+    `lead` is a block that is run while this session leads. Threads that use `lead` of one object
+    lead in turn: each campaigns when the one before has left its block, or has resigned. `campaign`
+    and `resign` are of the session, whichever thread calls them. Without `lead`, no block raises
+    the loss of the lead: a leader calls `lost.wait()`; after a loss `proclaim` raises
     `NotLeaderOfElectionError`, and `resign` returns False.
 
     Winning an election without other candidates takes one round trip, and so does resigning.
@@ -88,9 +89,10 @@ class Election(Handle):
 
         Use it as `with election.lead(b"node-1"):`. Entering it waits to be elected, for `timeout`
         seconds at most, None without limit, and raises `LockTimeoutError` then; the body never runs
-        without the lead. If the lead is lost, `LockLostError` is raised at the end of the block,
-        unless the body was notified, as described for `Lock`. Nothing is raised if the body itself
-        resigns.
+        without the lead. A thread that is in the body cannot enter another one of the same object:
+        `RuntimeError` is raised. If the lead is lost, `LockLostError` is raised at the end of the
+        block, unless the body was notified, as described for `Lock`. Nothing is raised if the body
+        itself resigns.
         """
         refuse_cancel_on_loss(cancel_on_loss)
         return Entered(

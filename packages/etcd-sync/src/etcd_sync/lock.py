@@ -122,8 +122,8 @@ class Lock(Handle):
         calls. Those that wait on different clients mostly do too, but there is no guarantee:
         whoever tries while the lock is free acquires it. A client that waits behind others tries
         every 15 seconds, and when its time is over, even if it is not woken: the one that was woken
-        may be dead. If it returns False, raises a `ClientError` or is interrupted, no key and no
-        lease is left.
+        may be dead. That last try may take as long as a call may. If it returns False, raises a
+        `ClientError` or is interrupted, no key and no lease is left.
         """
         return self._portal.run(self._inner.acquire, timeout)
 
