@@ -75,8 +75,13 @@ def in_finalizer(frame: FrameType | None) -> bool:
     return frame is not None
 
 
-def at_step(step: int, act: Callable[[], object], call: Callable[[], object]) -> str:
-    """Do something at a step of etcd_sync in a call; return the function of the step, or "".
+def at_step(
+    step: int,
+    act: Callable[[], object],
+    call: Callable[[], object],
+    modules: tuple[str, ...] = ("etcd_sync",),
+) -> str:
+    """Do something at a step of a call in some modules; return the function of the step, or "".
 
     A step is the entry of a function, or the return from one of C: there Python handles signals.
     """
@@ -85,7 +90,7 @@ def at_step(step: int, act: Callable[[], object], call: Callable[[], object]) ->
 
     def at_each_step(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal left, where
-        ours = frame.f_globals.get("__name__", "").startswith("etcd_sync")
+        ours = frame.f_globals.get("__name__", "").startswith(modules)
         if not ours or event not in ("call", "c_return") or in_finalizer(frame):
             return
         left -= 1
@@ -235,3 +240,17 @@ def test_a_signal_handler_may_close_a_portal_at_any_step_of_its_first_call() -> 
         if not where:
             break
     assert step > 15
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_signal_handler_may_close_a_portal_at_any_step_of_its_close(used: bool) -> None:
+    for step in count(1):
+        portal = Portal()
+        if used:
+            portal.run(_work)
+        where = at_step(step, portal.close, portal.close, ("etcd_sync", "threading"))
+        with pytest.raises(ClientClosedError):
+            portal.run(_work)
+        if not where:
+            break
+    assert step > 2

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import etcd_sync
+from etcd_channel import ClientClosedError
 from etcd_sync._conversation import Conversation
+from etcd_sync._loop_thread import GIVE_BACK_TIME
 from etcd_sync._portal import Portal
 from etcd_sync.errors import BulkError
 
@@ -128,3 +133,58 @@ def test_a_snapshot_is_complete_in_a_buffered_file(client: etcd_sync.Client) -> 
     with tempfile.NamedTemporaryFile(buffering=1 << 20) as file:
         taken = client.snapshot(file)
         assert Path(file.name).stat().st_size == taken.size
+
+
+def test_an_error_of_another_client_in_a_function_is_raised(portal: Portal) -> None:
+    conversation = Conversation(portal)
+
+    def fails() -> None:
+        raise ClientClosedError("another client is closed")
+
+    async def work() -> str:
+        conversation.post(fails)
+        return "done"
+
+    with pytest.raises(ClientClosedError, match="another client"):
+        conversation.hold(work)
+
+
+def test_an_iteration_of_a_closed_client_is_refused_as_closed() -> None:
+    portal, waiting = Portal(), threading.Event()
+
+    async def items() -> AsyncIterator[int]:
+        waiting.set()
+        await asyncio.Event().wait()
+        yield 1
+
+    iteration = portal.iterate(items())
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(next, iteration)
+        assert waiting.wait(TIME)
+        portal.close()
+        with pytest.raises(ClientClosedError):
+            reading.result(TIME)
+    with pytest.raises(ClientClosedError):
+        next(iteration)
+
+
+def test_an_iteration_cannot_be_closed_where_nothing_can_be_waited_for(portal: Portal) -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    iteration = portal.iterate(items())
+    assert next(iteration) == 1
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="in another thread"):
+        portal.call(iteration.close)
+    assert time.monotonic() - began < GIVE_BACK_TIME
+    iteration.close()
+
+
+def test_a_portal_that_finds_no_file_descriptor_works_when_there_are_some() -> None:
+    program = Path(__file__).with_name("sync_descriptors.py")
+    ended = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=TIME
+    )
+    assert (ended.stdout, ended.stderr) == ("OSError EMFILE\n42\n", "")

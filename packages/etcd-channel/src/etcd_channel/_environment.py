@@ -309,11 +309,10 @@ def _certificates_in(folder: str) -> list[bytes]:
     """Return the PEM certificates of all files of a folder; what cannot be read is left out."""
     found: list[bytes] = []
     try:
-        with os.scandir(folder) as entries:
-            files = sorted(entry.path for entry in entries if entry.is_file())
+        files = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
     except OSError:
         return found
-    for file in files:
+    for file in filter(os.path.isfile, files):
         with contextlib.suppress(OSError):
             found += _certificates_of(file)
     return found

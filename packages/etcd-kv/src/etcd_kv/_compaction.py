@@ -146,7 +146,16 @@ def _txn_search_start(request: pb.TxnRequest) -> tuple[bytes, int, bool]:
     at_revision = [read for read in _reads(request) if read.revision]
     if not at_revision:
         return _LOWEST_KEY, 1, False
-    return at_revision[0].key, 1, all(read.serializable for read in at_revision)
+    return at_revision[0].key, 1, _is_serializable(request)
+
+
+def _is_serializable(request: pb.TxnRequest) -> bool:
+    """Whether etcd executes the transaction without a quorum: it has serializable reads only."""
+    operations = (*request.success, *request.failure)
+    return all(
+        operation.WhichOneof("request") == "request_range" and operation.request_range.serializable
+        for operation in operations
+    )
 
 
 def _reads(request: pb.TxnRequest) -> Iterator[pb.RangeRequest]:

@@ -217,7 +217,8 @@ class STMTransaction(NonCopyable):
     def delete_range(self, range_start: bytes, range_end: bytes | None) -> None:
         """Delete the keys from `range_start` (included) to `range_end` (excluded).
 
-        `range_end` is the same as for `get_range`; the keys are deleted as by `delete_prefix`.
+        `range_end` is the same as for `get_range`; the keys are deleted as by `delete_prefix`. A
+        range that ends before it begins deletes nothing, and is no write.
         """
         self._check()
         self._state.delete_range(KeyRange.of_request(*checked_range(range_start, range_end)))

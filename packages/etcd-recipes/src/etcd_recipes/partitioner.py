@@ -302,6 +302,9 @@ class _Member:
         for task in others:
             task.cancel()
         await asyncio.wait(others)
+        for task in others:
+            if not task.cancelled():
+                task.exception()  # asyncio would report one that the caller does not raise
         tasks = [*self._give_aways, *self._tasks.values()]
         for task in tasks:
             task.cancel()

@@ -60,7 +60,8 @@ class Registration(Recipe):
     Not guaranteed: that a gap is noticed at once. A lease that was ended on the server is noticed
     with its key; an outage after `ttl` seconds. If another program registers the same instance, the
     last one to come has the key, and this one comes back when that key is gone. It does not take
-    the key back before, whatever happens to its own lease meanwhile.
+    the key back before, whatever happens to its own lease meanwhile. Only if the answer to its very
+    first put is lost does it put the key again whoever has it then.
     """
 
     def __init__(

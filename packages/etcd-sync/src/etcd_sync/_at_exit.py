@@ -65,7 +65,7 @@ def _after_fork_in_child() -> None:
 
 # Before it, the interpreter waits for threads that are no daemons: they can use their clients.
 atexit.register(_end_all)
-# Ctrl-C at the very begin of one of them would end it.
+# Ctrl-C at the very beginning of one of them would end it.
 atexit.register(_end_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import threading
@@ -22,9 +21,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from etcd_channel import ClientClosedError
 from etcd_kv.bulk_source import IterableElsewhere
-from etcd_sync._interruption import wait_to_the_end
+from etcd_sync._interruption import insist, wait_to_the_end
 from etcd_sync._iteration import Iteration
 from etcd_sync._loop_thread import CLOSING_TIME
+from etcd_sync._operation import Run
 from etcd_sync._portal import Portal
 from etcd_sync._request import Request
 
@@ -72,7 +72,7 @@ class Conversation:
                 result = self._portal.run_in(thread, self._result)
                 return result
             except ClientClosedError:
-                if self._task is None:
+                if self._task is None or not thread.stopped or self._failure is not None:
                     raise
             # The client was closed meanwhile; the task knows what was done by then.
             if not self._task.done():
@@ -80,13 +80,13 @@ class Conversation:
             if self._task.cancelled() or not self._task.done():
                 raise ClientClosedError("the client was closed during the call", definite=False)
             result = self._task.result()
+            self._raise_failure()
             return result
         except BaseException:
             # First, before any call, at which an interrupt may arrive.
             self._abandoned = True
             if self._task is not None and not self._task.done():
-                with contextlib.suppress(ClientClosedError):
-                    self._portal.run_in(thread, self._abandon)
+                insist(thread, Run(partial(_cancelled, self._task)))
             raise
         finally:
             self._task = None  # its error has a traceback that refers to this frame
@@ -217,13 +217,6 @@ class Conversation:
         self._raise_failure()
         return result
 
-    async def _abandon(self) -> None:
-        """Cancel the coroutine, and wait until it has ended."""
-        task = self._task
-        assert task is not None
-        task.cancel()
-        await asyncio.wait([task])
-
 
 # Their iterators do not run code of the user. Text is refused by the bulk operations.
 _PLAIN = (bytearray, bytes, dict, frozenset, list, set, str, tuple)
@@ -264,6 +257,12 @@ class _Writer:
     async def flush(self) -> None:
         if callable(self._flush):
             await self._conversation.ask(self._flush)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and wait until it has ended."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

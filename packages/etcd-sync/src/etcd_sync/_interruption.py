@@ -86,6 +86,8 @@ def _insist(wait: Callable[[float], bool], timeout: float) -> tuple[bool, BaseEx
             break
         except BaseException as error:  # the caller raises it
             first = first or error
+            if monotonic() > deadline + 1:
+                break
     return ended, first or (KeyboardInterrupt() if interrupts.arrived else None)
 
 

@@ -57,6 +57,7 @@ class Iteration(NonCopyable, Iterator[T]):
         if self._closed:
             raise StopIteration
         if self._source.interrupted:
+            self._portal.thread()  # the client may be closed
             raise RuntimeError("the iteration was interrupted, and cannot continue: begin another")
         if self._thread is None:
             self._thread = self._portal.thread()
@@ -76,10 +77,12 @@ class Iteration(NonCopyable, Iterator[T]):
         self._closed = True
         thread = self._thread
         if thread is not None and not thread.stopped:
+            self._portal.thread()  # refused where nothing can be waited for
             try:
                 self._portal.run(self._source.close)
             except BaseException:
-                insist(thread, Run(self._source.close))
+                if not self._source.over:
+                    insist(thread, Run(self._source.close))
                 raise
         self._thread = None
 
@@ -109,6 +112,8 @@ class _Source(Generic[T]):
         self._closed = False
         self.interrupted = False
         """Whether a cancellation has ended what it reads from."""
+        self.over = False
+        """Whether it is closed, or could not be."""
         # An asynchronous generator refuses a second task as long as one waits for an item.
         self._turn = asyncio.Lock()
         self._reading: asyncio.Task[Any] | None = None
@@ -139,5 +144,10 @@ class _Source(Generic[T]):
         close: Callable[[], Coroutine[Any, Any, None]] | None
         close = getattr(self._iterator, "aclose", None)
         async with self._turn:
-            if close is not None:
-                await close()
+            try:
+                if close is not None:
+                    await close()
+            except Exception:
+                self.over = True
+                raise
+            self.over = True

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from etcd_channel import ClientClosedError, ClientError, ClientForkedError
+from etcd_channel import ClientClosedError, ClientForkedError
 from etcd_sync._operation import Operation, Tasks
 
 __all__ = ["CLOSED", "CLOSING_TIME", "FORKED", "GIVE_BACK_TIME", "LoopThread", "open_threads"]
@@ -33,6 +33,11 @@ FORKED: Final = (
 
 # Seconds that a fork waits for the thread to stand still, and the thread for the end of the fork.
 _STILL_TIME = 1.0
+
+# Seconds between two looks at whether the thread has ended.
+_SLICE = 0.1
+
+_NOBODY: Final = object()
 
 _log = logging.getLogger("etcd_sync")
 
@@ -57,9 +62,15 @@ class LoopThread:
         """The tasks of operations and blocks; changed in the loop only."""
         self._closing = closing
         self._queue: deque[Operation[Any]] = deque()
-        self._ended = threading.Event()
-        # Taken once: by the thread that runs the loop, or by what closes a loop that never ran.
-        self._turn = threading.Lock()
+        self.over = False
+        """Whether the loop has ended, or will never run."""
+        self.failure: OSError | None = None
+        """Why no loop could be made."""
+        # Released at the end. Not an Event, whose lock a signal handler would find taken.
+        self._running = threading.Lock()
+        self._running.acquire()
+        # Who runs the loop: a thread, or `_NOBODY` if it was stopped before. `setdefault` decides.
+        self._runner: dict[None, object] = {}
         self._ident = 0
         # The loop and what wakes it are made in the thread: an interrupt that reached the making of
         # them would leave half of it, and asyncio would write to stderr.
@@ -79,7 +90,7 @@ class LoopThread:
 
     def start(self) -> None:
         """Start the thread; idempotent, also if an exception interrupts it."""
-        if not self.begun:
+        if not (self.begun or self.stopped):
             threading.Thread(target=self._run, name="etcd_sync", daemon=True).start()
 
     def submit(self, operation: Operation[Any]) -> None:
@@ -128,7 +139,7 @@ class LoopThread:
         """Begin to end the thread; idempotent."""
         self.stopped = True
         self.call_soon(self._stop.set)
-        if not (self.begun or self.inherited) and self._turn.acquire(blocking=False):
+        if not self.inherited and self._runner.setdefault(None, _NOBODY) is _NOBODY:
             self._end()
 
     def stand_still(self) -> Callable[[], object]:
@@ -146,16 +157,23 @@ class LoopThread:
 
     def join(self, timeout: float) -> bool:
         """Wait until the thread has ended; return whether it has."""
-        return self._ended.wait(timeout)
+        deadline = monotonic() + timeout
+        # In slices: an interrupt may leave the lock taken.
+        while not self.over and (left := deadline - monotonic()) > 0:
+            if self._running.acquire(timeout=min(left, _SLICE)):
+                self._running.release()
+        return self.over
 
     def _discard_if_ended(self) -> None:
-        while (self.inherited or self._ended.is_set()) and self._queue:
+        while (self.inherited or self.over) and self._queue:
             with contextlib.suppress(IndexError):  # another thread may have taken it
                 operation = self._queue.popleft()
                 if not operation.ended:
                     operation.end(self._refusal())
 
-    def _refusal(self) -> ClientError:
+    def _refusal(self) -> Exception:
+        if self.failure is not None:
+            return OSError(*self.failure.args)
         return ClientForkedError(FORKED) if self.inherited else ClientClosedError(CLOSED)
 
     # In the loop -----------------------------------------------------------------------
@@ -169,7 +187,7 @@ class LoopThread:
 
     def _call_early(self) -> None:
         while self._early:
-            self._early.popleft()()
+            asyncio.get_running_loop().call_soon(self._early.popleft())
 
     def _start_all(self) -> None:
         loop = self.loop
@@ -179,8 +197,9 @@ class LoopThread:
             queue.popleft().start(loop, self.tasks)
 
     def _run(self) -> None:
-        if not self._turn.acquire(blocking=False):
-            return  # another one runs the loop, or it was closed
+        runner = object()
+        if self._runner.setdefault(None, runner) is not runner:
+            return  # another one runs the loop, or it was stopped before
         self.begun, self._ident = True, threading.get_ident()
         try:
             # It is woken by sockets of its own. `call_soon_threadsafe` does it in the same way, but
@@ -194,6 +213,10 @@ class LoopThread:
                 asyncio.set_event_loop(loop)
                 loop.set_exception_handler(_handle)
                 loop.run_until_complete(self._serve(loop, rung))
+        except OSError as error:
+            if self._bell is not None:
+                raise
+            self.failure = error.with_traceback(None)  # no file descriptor is free
         finally:
             self.stopped = True
             self._end()
@@ -206,7 +229,9 @@ class LoopThread:
         if self.loop is not None:
             self.loop.close()
         open_threads.discard(self)
-        self._ended.set()
+        self.over = True
+        with contextlib.suppress(RuntimeError):  # it was released before
+            self._running.release()
         self._discard_if_ended()
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, rung: socket.socket) -> None:

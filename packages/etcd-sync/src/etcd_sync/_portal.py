@@ -122,7 +122,7 @@ class Portal(NonCopyable):
         """
         block = Block(manager, self.thread())
         try:
-            return self.run(self._entered, block)
+            return self.run_in(block.thread, self._entered, block)
         except BaseException as error:
             # First, before any call, at which an interrupt may arrive.
             block.abandoned = True
@@ -204,17 +204,21 @@ class Portal(NonCopyable):
         if loop is not None:
             own = self._thread is not None and loop is self._thread.loop
             raise RuntimeError(_IN_OWN_LOOP if own else _IN_A_LOOP)
-        thread = self._made.get(None)
+        made = self._made
+        thread = made.get(None)
+        if thread is not None and (thread.failure or (thread.inherited and not thread.begun)):
+            made.pop(None, None)  # it never ran
+            thread = None
         if thread is None and not self._closed and not exiting():
-            thread = self._made.setdefault(None, LoopThread(self._closing))
+            thread = made.setdefault(None, LoopThread(self._closing))
         if thread is not None:
             if thread.inherited:
                 raise ClientForkedError(FORKED)
             thread.start()
             self._thread = thread
-            if self._closed:  # meanwhile, by another thread that did not see this one
+            if self._closed or self._made is not made:  # by another thread, which did not see it
                 thread.stop()
-            if not thread.stopped:
+            if thread.failure or not thread.stopped:
                 return thread
         stop_here_at_exit()
         raise ClientClosedError(CLOSED)
@@ -229,19 +233,24 @@ class Portal(NonCopyable):
         thread = self._made.get(None)
         if thread is None or thread.inherited:
             return
-        thread.stop()
+
+        def end(timeout: float) -> bool:
+            thread.stop()
+            return thread.join(timeout)
+
         if thread.loop is not None and _running_loop() is thread.loop:
+            thread.stop()
             return  # it cannot wait for itself
-        if not wait_to_the_end(thread.join, CLOSING_TIME):
+        if not wait_to_the_end(end, CLOSING_TIME):
             _log.warning("the thread of a closed client did not end in %d s", CLOSING_TIME)
 
     def reopen(self) -> None:
         """Accept calls again after `close`, which start another thread."""
         if self._closed:
             self.close()  # another thread may be about to
-            self._closed = False
+            self._made = {}
             self._thread = None
-            self._made.pop(None, None)
+            self._closed = False
 
     def __del__(self) -> None:
         thread = getattr(self, "_made", {}).get(None)

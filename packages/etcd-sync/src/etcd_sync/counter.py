@@ -69,7 +69,7 @@ class CountDownLatch(Handle):
     Each part is a key `<name>/parts/<part>`, and `<name>/count` has the number, so that those who
     disagree on it get a `PreconditionFailedError`. The keys stay until `reset`: an open latch stays
     open for all who come later. Other keys under `<name>/`, such as those of a latch whose name
-    begins with it, do not count.
+    begins with it, do not count, except those of a latch `<name>/parts`.
 
     Guaranteed: `wait` returns True only after `count` different parts were counted down, and a part
     with a name counts once, however often it is counted down: a program that does not know whether

@@ -34,7 +34,8 @@ class Registration(Handle):
     with the lease. Not guaranteed: that a gap is noticed at once. A lease that was ended on the
     server is noticed with its key; an outage after `ttl` seconds. If another program registers the
     same instance, the last one to come has the key, and this one comes back when that key is gone.
-    It does not take the key back before, whatever happens to its own lease meanwhile.
+    It does not take the key back before, whatever happens to its own lease meanwhile. Only if the
+    answer to its very first put is lost does it put the key again whoever has it then.
     """
 
     _inner: etcd_client.Registration

@@ -16,7 +16,7 @@ class Queue(Handle):
 
     An item is a key `<name>/<nanoseconds since 1970>`, as of `Queue` in the recipes of etcd's Go
     client, with which it can be shared. Keys under `<name>/` that do not go on with a digit are no
-    items, such as those of a queue `<name>/<more>`.
+    items, such as those of a queue `<name>/<more>` if `<more>` does not begin with a digit.
 
     Guaranteed: no item is returned twice. The items of one producer are taken in the order of its
     calls. Not guaranteed: an item is lost if its consumer dies after it was taken; `WorkQueue` is

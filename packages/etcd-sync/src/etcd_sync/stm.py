@@ -94,7 +94,8 @@ class STMTransaction(Handle):
     def delete_range(self, range_start: bytes, range_end: bytes | None) -> None:
         """Delete the keys from `range_start` (included) to `range_end` (excluded).
 
-        `range_end` is the same as for `get_range`; the keys are deleted as by `delete_prefix`.
+        `range_end` is the same as for `get_range`; the keys are deleted as by `delete_prefix`. A
+        range that ends before it begins deletes nothing, and is no write.
         """
         self._portal.call(self._inner.delete_range, range_start, range_end)
 

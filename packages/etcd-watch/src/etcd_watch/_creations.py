@@ -13,7 +13,7 @@ __all__ = ["Creation", "Creations"]
 
 # The bounds, in seconds, of the time that etcd's grpc-proxy gets to answer a creation.
 _MIN_ANSWER_TIME = 1.0
-_MAX_ANSWER_TIME = 30.0
+_MAX_ANSWER_TIME = 300.0
 
 
 class Creation(NamedTuple):
@@ -35,12 +35,12 @@ class Creations:
     canceled meanwhile. `on_silence` is called if no answer comes.
 
     `timeout` is the number of seconds that the creation of a watch may take. The proxy gets half of
-    it, so that the watches that wait behind a silent one are still created in time.
+    it, and at least a second: then the watches that wait behind a silent one are created, as the
+    silent one is created last from then on. It gets twice as long each time.
     """
 
     def __init__(self, timeout: float, on_silence: Callable[[Subscription], None]) -> None:
-        self.answer_time = min(max(timeout / 2, _MIN_ANSWER_TIME), _MAX_ANSWER_TIME)
-        """Seconds that the proxy gets to answer."""
+        self._answer_time = max(timeout / 2, _MIN_ANSWER_TIME)
         self._on_silence = on_silence
         self._sent: deque[Creation] = deque()
         # Watches to be created after those, and whether that is part of opening the stream.
@@ -67,7 +67,14 @@ class Creations:
         self._sent.append(creation)
         if through_proxy:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.answer_time, self._on_silence, creation.subscription)
+            subscription = creation.subscription
+            seconds = self.answer_time(subscription)
+            self._timer = loop.call_later(seconds, self._on_silence, subscription)
+
+    def answer_time(self, subscription: Subscription) -> float:
+        """Return the seconds that the proxy gets to answer the creation of a watch."""
+        # At most ten times, so that the number stays small.
+        return min(self._answer_time * 2.0 ** min(subscription.unanswered, 10), _MAX_ANSWER_TIME)
 
     def answered(self) -> Creation | None:
         """Return the creation that an answer is for; None if none was sent."""

@@ -26,6 +26,10 @@ hundreds on one delay each other by minutes (etcd issue 17529)."""
 _FIRST_ID = 1 << 32
 
 
+class _UnansweredError(ConnectionFailedError):
+    """etcd's grpc-proxy has not answered a creation: it answers other calls, so it is not lost."""
+
+
 class WatchStreams:
     """The watch streams of a channel.
 
@@ -330,8 +334,10 @@ class WatchStream:
         if silent in self._subscriptions:
             # The others are created first then, so they do not wait for it again.
             self._subscriptions[silent] = self._subscriptions.pop(silent)
-        what = f"the creation of a watch was not answered in {self._creations.answer_time:g} s"
-        self._stream.reopen(ConnectionFailedError(what, method=WATCH.name))
+        seconds = self._creations.answer_time(silent)
+        silent.unanswered += 1
+        what = f"the creation of a watch was not answered in {seconds:g} s"
+        self._stream.reopen(_UnansweredError(what, method=WATCH.name))
 
     def broken(self, error: ClientError) -> None:
         self._creations.clear()

@@ -57,6 +57,8 @@ class Subscription:
 
         No other watch of the client has it, as opposed to those that etcd's grpc-proxy assigns.
         """
+        self.unanswered = 0
+        """How many creations in a row etcd's grpc-proxy has not answered."""
         self.dropped = 0
         """How many received events were dropped."""
         self._progress_wanted = 0
@@ -92,6 +94,7 @@ class Subscription:
         if self.state is not State.WAITING:
             return
         self.state = State.OPEN
+        self.unanswered = 0
         self._cluster_id = header.cluster_id or self._cluster_id
         self._created_at = revision
         self._outdated_answers = outdated_answers
