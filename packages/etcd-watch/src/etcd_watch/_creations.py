@@ -13,7 +13,9 @@ __all__ = ["Creation", "Creations"]
 
 # The bounds, in seconds, of the time that etcd's grpc-proxy gets to answer a creation.
 _MIN_ANSWER_TIME = 1.0
-_MAX_ANSWER_TIME = 300.0
+_MAX_ANSWER_TIME = 30.0
+# And at most for a watch that was not answered again and again.
+_LONGEST_ANSWER_TIME = 300.0
 
 
 class Creation(NamedTuple):
@@ -40,7 +42,7 @@ class Creations:
     """
 
     def __init__(self, timeout: float, on_silence: Callable[[Subscription], None]) -> None:
-        self._answer_time = max(timeout / 2, _MIN_ANSWER_TIME)
+        self._answer_time = min(max(timeout / 2, _MIN_ANSWER_TIME), _MAX_ANSWER_TIME)
         self._on_silence = on_silence
         self._sent: deque[Creation] = deque()
         # Watches to be created after those, and whether that is part of opening the stream.
@@ -73,8 +75,8 @@ class Creations:
 
     def answer_time(self, subscription: Subscription) -> float:
         """Return the seconds that the proxy gets to answer the creation of a watch."""
-        # At most ten times, so that the number stays small.
-        return min(self._answer_time * 2.0 ** min(subscription.unanswered, 10), _MAX_ANSWER_TIME)
+        times = 1 << min(subscription.unanswered, 10)
+        return min(self._answer_time * times, _LONGEST_ANSWER_TIME)
 
     def answered(self) -> Creation | None:
         """Return the creation that an answer is for; None if none was sent."""
