@@ -170,6 +170,26 @@ async def test_a_canceled_creation_without_an_answer_holds_up_no_other_for_long(
     assert other.state is State.OPEN
 
 
+async def test_a_creation_without_an_answer_is_no_loss_of_the_proxy() -> None:
+    """The channel takes only errors of exactly this class for one."""
+    watches, stream = make_proxied()
+    watch(watches)
+    await silence(stream)
+    assert isinstance(watches.last_error, ConnectionFailedError)
+    assert type(watches.last_error) is not ConnectionFailedError
+
+
+async def test_a_creation_without_an_answer_gets_more_time_until_it_is_answered() -> None:
+    watches, stream = make_proxied()
+    subscription = watch(watches)
+    first = watches._creations.answer_time(subscription)
+    for number in range(1, 20):
+        subscription.unanswered = number
+        assert watches._creations.answer_time(subscription) == min(first * 2**number, 300)
+    answer(stream, 0)
+    assert watches._creations.answer_time(subscription) == first
+
+
 async def test_an_answer_in_time_leaves_the_stream_open() -> None:
     silent: asyncio.Queue[Subscription] = asyncio.Queue()
     creations = Creations(2, silent.put_nowait)
