@@ -93,7 +93,7 @@ class Portal(NonCopyable):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """As `run`, in the loop that `thread` had returned; another one is not used."""
+        """As `run`, in the loop of `thread`, also if the portal was closed and opened again."""
         return self._wait(thread, Run(partial(function, *args, **kwargs)))
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
