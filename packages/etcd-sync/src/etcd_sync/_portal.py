@@ -36,6 +36,9 @@ _IN_OWN_LOOP = (
 # Public in spite of its name; it returns None where `get_running_loop` raises, which costs more.
 _running_loop = asyncio._get_running_loop
 
+# Seconds after which a wait looks for signals.
+_SLICE = 0.5
+
 _log = logging.getLogger("etcd_sync")
 
 
@@ -262,7 +265,9 @@ class Portal(NonCopyable):
     def _wait(self, thread: LoopThread, operation: Operation[T]) -> T:
         try:
             thread.submit(operation)
-            operation.done.acquire()
+            # In slices: Python notices a signal that arrives right before a wait only after it.
+            while not operation.done.acquire(timeout=_SLICE):
+                pass
         except BaseException as error:
             cancel_and_wait(thread, operation)
             if not operation.ended or operation.error is not None:
