@@ -6,12 +6,12 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from etcd_channel import ChannelLike, ClientError, ConnectionFailedError, Stream
+from etcd_channel import ChannelLike, ClientError, Stream
 from etcd_watch._creations import Creation, Creations
 from etcd_watch._metrics import PARKED_WATCHES, WATCH_LAG
 from etcd_watch._refusals import can_retry, cancel_error
 from etcd_watch._subscription import Batch, State, Subscription
-from etcd_watch.errors import ClusterChangedError
+from etcd_watch.errors import ClusterChangedError, WatchTimeoutError
 from etcd_watch.pb import watch_pb2 as pb
 from etcd_watch.rpcs import WATCH
 
@@ -24,10 +24,6 @@ hundreds on one delay each other by minutes (etcd issue 17529)."""
 # IDs for watches without an ID of the caller's choice start here, so that they do not collide with
 # the IDs that other callers on the same channel choose.
 _FIRST_ID = 1 << 32
-
-
-class _UnansweredError(ConnectionFailedError):
-    """etcd's grpc-proxy has not answered a creation: it answers other calls, so it is not lost."""
 
 
 class WatchStreams:
@@ -337,7 +333,8 @@ class WatchStream:
         seconds = self._creations.answer_time(silent)
         silent.unanswered += 1
         what = f"the creation of a watch was not answered in {seconds:g} s"
-        self._stream.reopen(_UnansweredError(what, method=WATCH.name))
+        # Not an error of the connection, which would be reported as an outage of the proxy.
+        self._stream.reopen(WatchTimeoutError(what, method=WATCH.name))
 
     def broken(self, error: ClientError) -> None:
         self._creations.clear()
