@@ -65,14 +65,14 @@ async def fails(channel: Channel) -> ClientError:
 
 
 async def test_a_missing_server_is_a_failed_connection(unused_address: str) -> None:
-    error = await fails(Channel(unused_address, connect_timeout=6))
+    error = await fails(Channel(unused_address, connect_timeout=3))
     assert type(error) is ConnectionFailedError
     assert "Connection refused" in str(error)
     assert unused_address in str(error)
 
 
 async def test_a_socket_that_does_not_exist_is_a_failed_connection() -> None:
-    error = await fails(Channel("unix:/nonexistent/etcd.sock", connect_timeout=6))
+    error = await fails(Channel("unix:/nonexistent/etcd.sock", connect_timeout=3))
     assert type(error) is ConnectionFailedError
     assert "unix:/nonexistent/etcd.sock" in str(error)
 
@@ -165,7 +165,7 @@ async def test_a_server_of_another_protocol_is_a_failed_connection() -> None:
     server = await asyncio.get_running_loop().create_server(Banter, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        error = await fails(Channel(f"127.0.0.1:{port}", connect_timeout=6))
+        error = await fails(Channel(f"127.0.0.1:{port}", connect_timeout=3))
         assert type(error) is ConnectionFailedError
 
 

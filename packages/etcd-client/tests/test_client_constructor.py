@@ -250,7 +250,7 @@ async def test_connecting_again_keeps_the_endpoints_and_the_user(
 
 
 async def test_no_server_is_an_error_within_the_connect_timeout() -> None:
-    client = Client("127.0.0.1", 1, connect_wait_timeout=5)
+    client = Client("127.0.0.1", 1, connect_wait_timeout=2)
     try:
         with pytest.raises(ConnectionFailedError) as caught:
             await asyncio.wait_for(client.connect(), 60)

@@ -139,7 +139,7 @@ async def test_a_frozen_server_is_a_timeout_error() -> None:
 
 
 async def test_a_refused_connection_is_a_connection_error() -> None:
-    client = Client(endpoints="127.0.0.1:1", connect_wait_timeout=5)
+    client = Client(endpoints="127.0.0.1:1", connect_wait_timeout=2)
     with pytest.raises(ConnectionError) as caught:
         await client.get(b"error classes/k")
     assert type(caught.value) is ConnectionFailedError

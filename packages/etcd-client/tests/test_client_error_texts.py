@@ -116,19 +116,19 @@ async def test_the_message_mentions_tls_to_a_server_without_it(
     etcd_endpoint: str, scheme: str
 ) -> None:
     tls = None if scheme else TLS()
-    client = Client(endpoints=scheme + etcd_endpoint, tls=tls, connect_wait_timeout=3)
+    client = Client(endpoints=scheme + etcd_endpoint, tls=tls, connect_wait_timeout=2)
     with pytest.raises(errors.TLSHandshakeError) as caught:
         await client.get(b"k")
     assert "if the server does not use TLS, write http:// and give no tls" in str(caught.value)
     with pytest.raises(WatchTimeoutError, match="if the server does not use TLS"):
-        _ = await client.watch(b"k", timeout=6)
+        _ = await client.watch(b"k", timeout=3)
     await client.close()
 
 
 @pytest.mark.parametrize("client_cert_auth", [False, True])
 async def test_the_message_suggests_tls_to_a_server_with_it(client_cert_auth: bool) -> None:
     async with EtcdServer(tls=True, client_cert_auth=client_cert_auth) as server:
-        client = Client(endpoints=server.endpoint, connect_wait_timeout=5)
+        client = Client(endpoints=server.endpoint, connect_wait_timeout=2)
         with pytest.raises(errors.ConnectionFailedError) as caught:
             await client.get(b"k")
         assert "if the server uses TLS, write https:// or give tls" in str(caught.value)
@@ -137,7 +137,7 @@ async def test_the_message_suggests_tls_to_a_server_with_it(client_cert_auth: bo
 
 async def test_the_message_does_not_mention_tls_without_a_server() -> None:
     for tls in (None, TLS()):
-        client = Client(endpoints="127.0.0.1:1", tls=tls, connect_wait_timeout=5)
+        client = Client(endpoints="127.0.0.1:1", tls=tls, connect_wait_timeout=2)
         with pytest.raises(errors.ConnectionFailedError) as caught:
             await client.get(b"k")
         assert caught.value.hint is None

@@ -241,7 +241,7 @@ async def test_a_namespace_is_an_async_context_manager_that_connects(etcd_endpoi
     async with client.namespace(b"app/"):
         assert not client.channel.closed
     await client.close()
-    nobody = Client("127.0.0.1", 1, connect_wait_timeout=5)
+    nobody = Client("127.0.0.1", 1, connect_wait_timeout=2)
     with pytest.raises(ConnectionError):
         await nobody.namespace(b"app/").connect()
     await nobody.close()

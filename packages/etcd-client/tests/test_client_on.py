@@ -34,11 +34,11 @@ async def test_closing_a_client_leaves_a_channel_that_it_did_not_make_open(
 
 
 async def test_a_client_that_cannot_connect_closes_only_a_channel_of_its_own() -> None:
-    client = Client("127.0.0.1", 1, connect_wait_timeout=5)
+    client = Client("127.0.0.1", 1, connect_wait_timeout=2)
     with pytest.raises(ConnectionFailedError):
         await client.__aenter__()
     assert client.channel.closed
-    view = ChannelView(Channel("127.0.0.1:1", connect_timeout=5))
+    view = ChannelView(Channel("127.0.0.1:1", connect_timeout=2))
     with pytest.raises(ConnectionFailedError):
         await Client.on(view).__aenter__()
     assert not view.closed

@@ -56,7 +56,7 @@ def test_the_enums_have_the_numbers_of_etcd() -> None:
 
 
 async def test_errors_of_grpc_can_be_imported() -> None:
-    client = Client(endpoints="127.0.0.1:1", connect_wait_timeout=5)
+    client = Client(endpoints="127.0.0.1:1", connect_wait_timeout=2)
     with pytest.raises(aetcd.ClientError) as caught:
         await client.get(b"k")
     cause = caught.value.__cause__
