@@ -20,6 +20,7 @@ from etcd_channel import ClientClosedError
 from etcd_sync._conversation import Conversation
 from etcd_sync._loop_thread import GIVE_BACK_TIME
 from etcd_sync._portal import Portal
+from etcd_sync._request import Request
 from etcd_sync.errors import BulkError
 
 TIME = 60.0
@@ -38,8 +39,8 @@ def portal() -> Iterator[Portal]:
     portal.close()
 
 
-def interrupt_when(condition: Callable[[], bool]) -> None:
-    """Send Ctrl-C to the main thread when a condition holds."""
+def interrupted(condition: Callable[[], bool], call: Callable[[], object]) -> None:
+    """Send Ctrl-C to the main thread, which waits in a call, when a condition holds."""
 
     def send() -> None:
         deadline = time.monotonic() + TIME
@@ -47,7 +48,12 @@ def interrupt_when(condition: Callable[[], bool]) -> None:
             time.sleep(0.001)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    threading.Thread(target=send, daemon=True).start()
+    try:
+        threading.Thread(target=send, daemon=True).start()
+        call()
+    except KeyboardInterrupt:
+        return
+    pytest.fail("the call was not interrupted")
 
 
 def test_a_bulk_write_of_a_client_that_is_closed_meanwhile_tells_what_it_has_done(
@@ -74,30 +80,34 @@ def test_a_bulk_write_of_a_client_that_is_closed_meanwhile_tells_what_it_has_don
 def test_what_a_function_delegates_is_not_executed_if_its_call_was_interrupted(
     portal: Portal,
 ) -> None:
-    conversation = Conversation(portal)
-    waiting, go_on, executed = threading.Event(), asyncio.Event(), threading.Event()
+    async def scenario() -> list[str]:
+        executed: list[str] = []
+        begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def wait() -> None:
-        waiting.set()
-        await go_on.wait()
+        async def wait() -> None:
+            executed.append("first")
+            begun.set()
+            await go_on.wait()
 
-    async def execute() -> None:
-        executed.set()
+        async def execute() -> None:
+            executed.append("second")
 
-    def function() -> None:
-        interrupt_when(waiting.is_set)
-        with pytest.raises(KeyboardInterrupt):
-            conversation.run(wait)
-        request = conversation._serving
-        assert request is not None
-        # The task still awaits what the first call delegated, and this one waits behind it.
-        interrupt_when(lambda: not request._inbox.empty())
-        with pytest.raises(KeyboardInterrupt):
-            conversation.run(execute)
-        portal.call(go_on.set)
+        request = Request(print)
+        task = asyncio.create_task(request.result())
+        first = asyncio.create_task(request.delegate(wait))
+        await begun.wait()
+        # The task awaits what the first call delegated, and this one waits behind it.
+        second = asyncio.create_task(request.delegate(execute))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        go_on.set()
+        await first
+        request.served()
+        await task
+        return executed
 
-    conversation.hold(conversation.ask, function)
-    assert not executed.is_set()
+    assert portal.run(scenario) == ["first"]
 
 
 def test_an_iteration_that_was_interrupted_does_not_seem_complete(portal: Portal) -> None:
@@ -110,9 +120,7 @@ def test_an_iteration_that_was_interrupted_does_not_seem_complete(portal: Portal
 
     iteration = portal.iterate(items())
     assert next(iteration) == 1
-    interrupt_when(waiting.is_set)
-    with pytest.raises(KeyboardInterrupt):
-        next(iteration)
+    interrupted(waiting.is_set, lambda: next(iteration))
     with pytest.raises(RuntimeError, match="begin another"):
         next(iteration)
     iteration.close()
@@ -122,9 +130,7 @@ def test_an_iteration_that_was_interrupted_does_not_seem_complete(portal: Portal
 def test_a_watch_continues_after_an_interrupt(client: etcd_sync.Client, key_prefix: bytes) -> None:
     with client.watch_prefix(key_prefix) as watch:
         began = time.monotonic()
-        interrupt_when(lambda: time.monotonic() > began + 0.2)
-        with pytest.raises(KeyboardInterrupt):
-            next(watch)
+        interrupted(lambda: time.monotonic() > began + 0.2, lambda: next(watch))
         client.put(key_prefix + b"k", b"v")
         assert next(watch).kv.key == key_prefix + b"k"
 
