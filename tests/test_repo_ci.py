@@ -348,7 +348,7 @@ def test_a_step_whose_etcd_is_missing_is_skipped_visibly(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(etcd, "HOME", tmp_path / "etcd")
     with pytest.raises(ci_steps.SkippedError, match=r"NO ETCD 3\.4\.23: IT CANNOT BE FETCHED HERE"):
-        ci_steps.on_etcd("3.4.23", "bookworm")
+        ci_steps.fetched_etcd("bookworm")
     assert "there is no apt-get on this machine" in capsys.readouterr().out
 
 
@@ -363,6 +363,39 @@ def test_a_step_whose_interpreter_is_missing_is_skipped_visibly(
     monkeypatch.setattr(ci_steps, "program", lambda name: Path("/bin/false"))
     with pytest.raises(ci_steps.SkippedError, match=r"NO PYTHON 9\.9 ON THIS MACHINE"):
         ci_steps.find_python("9.9")
+
+
+@pytest.mark.parametrize("lacking", ["python", "etcd", "nothing"])
+def test_a_step_uses_another_python_or_etcd_than_the_one_that_is_missing(
+    lacking: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ci_steps, "find_python", lacks_or("python", lacking))
+    monkeypatch.setattr(ci_steps, "fetched_etcd", lacks_or("etcd", lacking))
+    python, variables = ci_steps.python_and_etcd("3.10", "bookworm")
+    assert python == (sys.executable if lacking == "python" else "3.10")
+    assert variables == ({} if lacking == "etcd" else {"ETCD_BIN_DIR": "bookworm"})
+    warned = f"!!!!!!!! NO {lacking}: TESTED ON ANOTHER !!!!!!!!" in capsys.readouterr().out
+    assert warned == (lacking != "nothing")
+
+
+def test_a_step_whose_python_and_etcd_are_both_missing_is_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ci_steps, "find_python", lacks_or("python", "python"))
+    monkeypatch.setattr(ci_steps, "fetched_etcd", lacks_or("etcd", "etcd"))
+    with pytest.raises(ci_steps.SkippedError, match="NO python; NO etcd"):
+        ci_steps.python_and_etcd("3.10", "bookworm")
+
+
+def lacks_or(kind: str, lacking: str) -> Callable[[str], str]:
+    """Return a search that returns the name it is given, or lacks what it looks for."""
+
+    def find(name: str) -> str:
+        if kind == lacking:
+            raise ci_steps.SkippedError(f"NO {kind}")
+        return name
+
+    return find
 
 
 def test_a_skipped_step_has_its_own_exit_code(

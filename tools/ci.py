@@ -6,8 +6,8 @@
 
 The exit code is 0 if every step passed or was skipped, 1 if one failed or does not exist, 2 if the
 command is wrong, and 130 if the run was interrupted. CI_LANES says how many steps run at a time.
-A step for which this machine lacks something (another Python, another etcd) is skipped, which is
-printed in capital letters.
+Where this machine lacks a Python or an etcd, a step uses another or is skipped, which is printed in
+capital letters.
 """
 
 from __future__ import annotations
@@ -84,14 +84,13 @@ def run(steps: list[lanes.Step], wanted: Iterable[str], *, at_a_time: int, logs:
 
 
 def number_of_lanes(variables: Mapping[str, str]) -> int:
-    """CI_LANES, or five for each two processors.
+    """CI_LANES, or two for each processor: the tests wait for half of their time.
 
-    The tests wait for more than half of their time: with four at once, two processors are idle for
-    half of it. With many more, tests fail that give a server some seconds to answer.
+    With many more, tests fail that give a server some seconds to answer.
     """
     text = variables.get("CI_LANES", "")
     if not text:
-        return (os.cpu_count() or 1) * 5 // 2
+        return (os.cpu_count() or 1) * 2
     if not text.isascii() or not text.isdigit() or not int(text):
         raise ValueError(f"CI_LANES is {text!r}; it must be a whole number from 1 on")
     return int(text)
