@@ -157,12 +157,14 @@ _UNLISTED: Final[dict[tuple[grpc.StatusCode, str], type[errors.ClientError]]] = 
     (_Code.UNKNOWN, "not implemented"): errors.UnsupportedByServerError,
 }
 
-# Failed TLS handshakes, as the versions of gRPC report them. TSI_DATA_CORRUPTED means that a server
-# with TLS 1.3 refused the client's certificate, or requires one, after the client had finished its
-# part of the handshake. The others mean that the server's certificate has another name, and that a
-# key does not belong to its certificate. `re` compiles the patterns when an error needs them.
+# Failed TLS handshakes, as the versions of gRPC report them. TSI_DATA_CORRUPTED, or "Unwrap failed"
+# with gRPC 1.62 and etcd 3.5.16, means that a server with TLS 1.3 refused the client's certificate,
+# or requires one, after the client had finished its part of the handshake. The others mean that the
+# server's certificate has another name, and that a key does not belong to its certificate. `re`
+# compiles the patterns when an error needs them.
 _HANDSHAKE = (
-    r"handshake (read |write )?failed|^failed to connect to all addresses\b.*\bTSI_DATA_CORRUPTED"
+    r"handshake (read |write )?failed"
+    r"|^failed to connect to all addresses\b.*\b(TSI_DATA_CORRUPTED|Unwrap failed)"
     r"|verification check failed|peer name .* is not in peer certificate"
     r"|failed to create security handshaker"
 )
