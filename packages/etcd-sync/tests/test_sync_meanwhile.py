@@ -39,6 +39,14 @@ def portal() -> Iterator[Portal]:
     portal.close()
 
 
+@pytest.fixture(autouse=True)
+def interrupts_are_raised() -> Iterator[None]:
+    """In a shell's background Python begins with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted(condition: Callable[[], bool], call: Callable[[], object]) -> None:
     """Send Ctrl-C to the main thread, which waits in a call, when a condition holds."""
 
