@@ -29,6 +29,7 @@ OTHERS = (
     "etcd_channel.deadline",
     "etcd_channel.metadata",
     "etcd_channel.opentelemetry",
+    "etcd_channel.owner",
     "etcd_channel.tasks",
     "etcd_testing.played",
     "etcd_testing.plugin",

@@ -98,7 +98,7 @@ async def test_a_body_that_campaigns_again_proclaims_and_keeps_the_lead_if_that_
         assert await election.leader() is None
 
 
-async def test_a_body_that_was_told_of_its_loss_may_campaign_again(
+async def test_a_body_that_was_told_of_its_loss_may_campaign_until_its_end(
     program: Program, other: Program, key_prefix: bytes
 ) -> None:
     async with program.locks.session(60) as session:
@@ -106,8 +106,7 @@ async def test_a_body_that_was_told_of_its_loss_may_campaign_again(
         async with election.lead(b"one", cancel_on_loss=False):
             await other.kv.delete(election.key)
             assert await election.campaign(b"two")
-        assert election.fencing_token is not None
-        assert await election.resign() is True
+        assert await election.leader() is None
 
 
 async def test_a_lead_may_be_left_by_another_task(program: Program, key_prefix: bytes) -> None:
@@ -149,4 +148,54 @@ async def test_a_task_that_leads_cannot_enter_another_lead(
                 async with election.lead(b"second"):
                     pass
             assert await election.leader() is not None
+        assert await election.leader() is None
+
+
+@pytest.mark.parametrize("resign", [False, True])
+async def test_a_body_campaigns_after_a_proclamation_that_was_cancelled(
+    program: Program, other: Program, key_prefix: bytes, resign: bool
+) -> None:
+    late = LateTransactions(program.channel)
+    async with Session(late, 60) as session:
+        election = Election(session, key_prefix)
+
+        async def lead() -> None:
+            async with election.lead(b"first", cancel_on_loss=False):
+                await other.kv.delete(election.key)
+                go_on = late.hold_up()
+                proclaiming = asyncio.create_task(election.proclaim(b"second"))
+                await late.held_up.wait()
+                proclaiming.cancel()
+                go_on.set()
+                with pytest.raises(asyncio.CancelledError):
+                    await proclaiming
+                if resign:
+                    assert await election.resign() is False
+                assert await asyncio.wait_for(election.campaign(b"third"), HANG)
+                found = await election.leader()
+                assert found is not None
+                assert found.value == b"third"
+
+        with pytest.raises(LockLostError):  # the body was not told of the loss
+            await lead()
+        assert await election.leader() is None
+
+
+async def test_a_body_whose_resignation_failed_campaigns_with_another_key(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    late = LateTransactions(program.channel)
+    async with Session(late, 60) as session:
+        election = Election(session, key_prefix)
+        async with election.lead(b"first"):
+            before = election.fencing_token
+            late.failing = 2  # the resignation, and its first repetition
+            with pytest.raises(ConnectionTimeoutError):
+                await election.resign()
+            assert await asyncio.wait_for(election.campaign(b"second"), HANG)
+            assert election.fencing_token != before
+            await late.deliver()
+            found = await election.leader()
+            assert found is not None
+            assert found.create_revision == election.fencing_token
         assert await election.leader() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 
 import pytest
 from lock_support import Program, until_queued
@@ -187,6 +187,64 @@ async def test_a_block_whose_body_releases_and_acquires_again_releases_at_its_en
     async with lock:
         assert await lock.release() is True
         assert await lock.acquire()
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wait", ["wait_for", "gather", "task group of a helper"])
+async def test_a_task_of_the_body_may_acquire_again_for_the_block(
+    program: Program, session: Session, key_prefix: bytes, kind: str, wait: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+
+    async def helper() -> None:
+        assert await asyncio.create_task(lock.acquire())
+
+    async with lock:
+        assert await lock.release() is True
+        if wait == "wait_for":
+            assert await asyncio.wait_for(lock.acquire(), HANG)
+        elif wait == "gather":
+            assert await asyncio.gather(lock.acquire()) == [True]
+        else:
+            await asyncio.create_task(helper())
+    assert lock.fencing_token is None
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_block_leaves_what_a_task_from_outside_has_acquired_by_a_call(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    released = asyncio.Event()
+
+    async def from_outside() -> None:
+        await released.wait()
+        assert await asyncio.wait_for(lock.acquire(), HANG)
+
+    outside = asyncio.create_task(from_outside())
+    async with lock:
+        assert await lock.release() is True
+        released.set()
+        await asyncio.wait_for(outside, HANG)
+    assert await lock.is_acquired()
+    assert await lock.release() is True
+
+
+@pytest.mark.parametrize("cancel_on_loss", [False, True])
+async def test_a_block_releases_what_its_body_has_acquired_after_a_loss(
+    program: Program, other: Program, key_prefix: bytes, cancel_on_loss: bool
+) -> None:
+    lock = program.locks.lock(key_prefix, 60, cancel_on_loss=cancel_on_loss)
+    with pytest.raises(LockLostError) if cancel_on_loss else nullcontext():
+        async with lock:
+            await other.kv.delete(key_prefix)
+            try:
+                await lock.lost
+            finally:
+                assert await lock.acquire()
+    assert lock.fencing_token is None
     assert not await program.kv.get_prefix(key_prefix)
 
 

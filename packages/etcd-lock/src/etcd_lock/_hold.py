@@ -7,21 +7,26 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any
 
 from etcd_channel import ClientClosedError, RevisionCompactedError
+from etcd_channel.owner import current_owner
 from etcd_kv import Compare
 from etcd_lease import Lease, LeaseExpiredError
-from etcd_lease.blocks import LossNotices, current_task
+from etcd_lease.blocks import LossNotices
 from etcd_lease.loss import Loss, loss_notices
 from etcd_lock._services import Services
 from etcd_lock._waiting import until_one_is_done
 from etcd_lock.errors import LockLostError
 from etcd_watch import EventKind
 
-__all__ = ["Hold", "Holding", "LockLoss", "lost_with_lease"]
+__all__ = ["Hold", "Holding", "LockLoss", "lost_with_lease", "surrounding_blocks"]
 
 _log = logging.getLogger("etcd_lock")
+
+surrounding_blocks: ContextVar[tuple[object, ...]] = ContextVar("etcd_lock_blocks", default=())
+"""The blocks that the current task is in, or was created in."""
 
 # Seconds for the call that finds out whether the lease of a deleted key has ended.
 _REASON_TIMEOUT = 1.0
@@ -51,18 +56,26 @@ class Holding(abc.ABC):
     lease: Lease
     left = False
     """Whether the object has let it go, because a call has released it or has begun to."""
-    _acquirer: weakref.ref[asyncio.Task[Any]] | None = None
+    of_block = False
+    """Whether a block was entered with it, so that no other one leaves it."""
+    _acquirer: weakref.ref[object] | None = None
+    _acquired_in: tuple[object, ...] = ()
 
     def record_acquirer(self) -> None:
-        """Record that the current task has acquired it."""
-        task = current_task()
-        self._acquirer = None if task is None else weakref.ref(task)
+        """Record that the current task, or the thread that it works for, has acquired it."""
+        owner = current_owner()
+        self._acquirer = None if owner is None else weakref.ref(owner)
+        self._acquired_in = surrounding_blocks.get()
 
     @property
-    def is_of_current_task(self) -> bool:
-        """Whether the current task has acquired it."""
-        task = None if self._acquirer is None else self._acquirer()
-        return task is not None and task is current_task()
+    def is_own(self) -> bool:
+        """Whether the current task has acquired it, or the thread that it works for."""
+        owner = None if self._acquirer is None else self._acquirer()
+        return owner is not None and owner is current_owner()
+
+    def was_acquired_in(self, block: object) -> bool:
+        """Whether it was acquired in the body of a block, or by a task that was created there."""
+        return block in self._acquired_in
 
     @property
     @abc.abstractmethod

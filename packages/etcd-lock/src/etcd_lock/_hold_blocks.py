@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from etcd_channel import ChannelLike
-from etcd_lease.blocks import Block, current_task
+from etcd_channel.owner import current_owner
+from etcd_lease.blocks import Block
 from etcd_lease.loss import loss_notices
-from etcd_lock._hold import Holding
+from etcd_lock._hold import Holding, surrounding_blocks
+from etcd_lock.errors import LockLostError
 
 __all__ = ["HoldBlocks"]
 
@@ -23,21 +24,25 @@ class HoldBlocks(Generic[HoldT]):
     """The blocks of one object that tasks are in.
 
     Tasks that share the object may be in a block at once: those whose hold was released or is lost,
-    and the one that holds the object now. So each block is left with its own hold, or with a later
-    one if its body has released that and acquired the object again.
+    and the one that holds the object now. So each block is left with its own hold, and also with
+    the present one if its body, or a task that was created there, has acquired the object again by
+    a call.
     """
 
     def __init__(self, channel: ChannelLike) -> None:
         self._block = Block(channel, _log)
         # In the order of entering. A task may enter a block again in one whose hold was released or
         # is lost.
-        self._entered: list[tuple[asyncio.Task[Any] | None, HoldT]] = []
+        self._entered: list[_Entered] = []
 
     def enter(self, hold: HoldT | None, *, cancel_on_loss: bool) -> None:
         """Record that the current task enters a block with `hold`."""
         if hold is None:
             return
-        self._entered.append((current_task(), hold))
+        hold.of_block = True
+        entered = _Entered(current_owner(), hold, object())
+        self._entered.append(entered)
+        surrounding_blocks.set((*surrounding_blocks.get(), entered.block))
         if cancel_on_loss:
             message = f"{hold.name} is lost"
             self._block.cancel_on_loss(hold.loss_to_cancel_for, loss_notices(hold.lease), message)
@@ -54,31 +59,59 @@ class HoldBlocks(Generic[HoldT]):
         released before. `present` is the object's hold now. It is the one that is left if the task
         is in no block, as after `acquire` and `AsyncExitStack.push_async_exit`.
         """
-        hold = self._left(present)
-        if hold is None or hold.left:
+        holds = [hold for hold in self._left(present) if not hold.left]
+        if not holds:
             await self._block.leave(error, None, notified=True, notify=_nothing)
-        else:
-            releasing = hold.loss_on_leaving(release(hold))
-            await self._block.leave(error, releasing, notified=hold.notified, notify=hold.notify)
+            return
+        releasing = _release(holds, release)
+        first = holds[0]
+        await self._block.leave(error, releasing, notified=first.notified, notify=first.notify)
 
-    def _left(self, present: HoldT | None) -> HoldT | None:
-        """Return the hold that is left, and forget its block."""
-        task = current_task()
-        entered = any(hold is present for _, hold in self._entered)
-        again = present is not None and not entered and present.is_of_current_task
-        own = [at for at, (owner, _) in enumerate(self._entered) if owner is task]
+    def _left(self, present: HoldT | None) -> list[HoldT]:
+        """Return the holds that are left, the oldest first, and forget their block."""
+        at = self._block_to_leave(present)
+        if at is None:
+            return [] if present is None else [present]
+        _, hold, block = self._entered.pop(at)
+        surrounding_blocks.set(tuple(one for one in surrounding_blocks.get() if one is not block))
+        if present is None or present.of_block:
+            return [hold]
+        again = present.is_own or present.was_acquired_in(block)
+        return [hold, present] if again else [hold]
+
+    def _block_to_leave(self, present: HoldT | None) -> int | None:
+        owner = current_owner()
+        own = [at for at, one in enumerate(self._entered) if one.owner is owner]
         if own:
-            _, hold = self._entered.pop(own[-1])
-            # The body may have released what it entered with, and acquired it again.
-            return present if hold.left and again else hold
-        if again or not self._entered:
-            return present
+            return own[-1]
+        if not self._entered:
+            return None
+        if present is not None and present.is_own and not present.of_block:
+            return None
         # The block is left in another task than it was entered in, as a fixture or a stack does.
         # Which one is known only if there is one; most likely it is that of the present hold.
-        likely = [at for at, (_, hold) in enumerate(self._entered) if hold is present]
-        released = [at for at, (_, hold) in enumerate(self._entered) if hold.left]
-        _, hold = self._entered.pop([*likely, *released, 0][0])
-        return hold
+        likely = [at for at, one in enumerate(self._entered) if one.hold is present]
+        released = [at for at, one in enumerate(self._entered) if one.hold.left]
+        return [*likely, *released, 0][0]
+
+
+class _Entered(NamedTuple):
+    owner: object
+    hold: Any
+    block: object
+    """What `surrounding_blocks` has for it: the tasks of the body must not keep the hold."""
+
+
+async def _release(
+    holds: list[HoldT], release: Callable[[HoldT], Coroutine[Any, Any, bool]]
+) -> LockLostError | None:
+    """Release the holds; return the error for the first one that was lost before."""
+    first, *later = holds
+    try:
+        loss = await first.loss_on_leaving(release(first))
+    finally:
+        loss_of_later = await _release(later, release) if later else None
+    return loss or loss_of_later
 
 
 def _nothing() -> None:

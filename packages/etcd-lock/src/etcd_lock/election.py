@@ -66,9 +66,13 @@ class Election(EntryHolder):
 
     async def _campaign(self, value: bytes, deadline: Deadline) -> bool:
         if self._leading is not None and self._leading is self._entry._hold:
-            with suppress(NotLeaderOfElectionError):  # then it campaigns anew
-                await self.proclaim(value)
-                return True
+            if self._entry._leaving:
+                # The deletion of the key is pending, as `resign` has failed.
+                await self.resign()
+            else:
+                with suppress(NotLeaderOfElectionError):  # then it campaigns anew
+                    await self.proclaim(value)
+                    return True
         if not await acquire_local(self._turn, self._entry, deadline):
             return False
         try:
@@ -81,7 +85,7 @@ class Election(EntryHolder):
 
     async def _campaign_to_lead(self, value: bytes, deadline: Deadline) -> bool:
         """Campaign, and keep the turn of the current task until `_pass_turn`."""
-        if self._leading is not None and self._leading.is_of_current_task:
+        if self._leading is not None and self._leading.is_own:
             raise RuntimeError(f"this task is in a `lead` block of the election {self._name!r}")
         if not await acquire_local(self._turn, self._entry, deadline):
             return False
@@ -137,8 +141,11 @@ class Election(EntryHolder):
         except NotLeaderOfElectionError:
             if hold is not None:
                 hold.notify()
-            self._pass_turn(hold)
             raise
+        finally:
+            # Also if it was cancelled, so that the error is not raised. `resign` passes it itself.
+            if hold is not None and not hold.left and self._entry._hold is not hold:
+                self._pass_turn(hold)
 
     async def _proclaim(self, value: bytes, hold: Hold | None) -> None:
         if not await self._entry.replace(value):

@@ -7,8 +7,10 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from threading import Lock
+from threading import Lock, current_thread
 from typing import Any, Generic, TypeVar
+
+from etcd_channel.owner import calling_thread
 
 __all__ = ["Call", "Operation", "Run", "Tasks"]
 
@@ -28,6 +30,7 @@ class Operation(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self.context = copy_context()
+        self.context.run(calling_thread.set, current_thread())
         self.error: BaseException | None = None
         self.ended = False
         # One wait needs no more than a lock, which costs a tenth of an Event.
