@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -258,6 +259,32 @@ async def test_handlers_work_until_they_are_cancelled(program: Program) -> None:
     work.cancel()
     await asyncio.wait([work])
     assert work.cancelled()
+    assert await queue.size() == 1
+    await program.kv.delete_prefix(b"w/")
+    await program.nothing_is_left()
+
+
+async def test_work_ends_although_a_handler_suppresses_the_cancellation(
+    program: Program,
+) -> None:
+    queue = program.recipes.work_queue(b"w")
+    await queue.put(b"one")
+    await queue.put(b"two")
+    handled: list[bytes] = []
+    began = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        handled.append(job.value)
+        began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)
+
+    work = asyncio.create_task(queue.work(handle, ttl=600))
+    await asyncio.wait_for(began.wait(), PATIENCE)
+    work.cancel()
+    await asyncio.wait([work], timeout=PATIENCE)
+    assert work.cancelled()
+    assert handled == [b"one"]
     assert await queue.size() == 1
     await program.kv.delete_prefix(b"w/")
     await program.nothing_is_left()

@@ -263,20 +263,22 @@ class WorkQueue(Recipe):
             began = loop.time()
             try:
                 async with Session(self._channel, ttl) as session:
+                    ending = asyncio.Event()
                     workers = [
-                        asyncio.create_task(self._work(session, handler)) for _ in range(number)
+                        asyncio.create_task(self._work(session, handler, ending))
+                        for _ in range(number)
                     ]
                     try:
                         while not await _any_has_failed(workers):
                             await asyncio.sleep(_FIRST_PAUSE)
                             for place, worker in enumerate(workers):
                                 if worker.done():
-                                    again = self._work(session, handler)
+                                    again = self._work(session, handler, ending)
                                     workers[place] = asyncio.create_task(again)
                     except BaseException as error:
-                        await self._channel.run_to_completion(_cancelled(workers), error)
+                        await self._channel.run_to_completion(_cancelled(workers, ending), error)
                         raise
-                    await self._channel.run_to_completion(_cancelled(workers))
+                    await self._channel.run_to_completion(_cancelled(workers, ending))
                     for worker in workers:
                         if not worker.cancelled():
                             worker.result()
@@ -289,9 +291,16 @@ class WorkQueue(Recipe):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _work(self, session: Session, handler: Callable[[Job], Awaitable[object]]) -> None:
+    async def _work(
+        self,
+        session: Session,
+        handler: Callable[[Job], Awaitable[object]],
+        ending: asyncio.Event,
+    ) -> None:
         pause = _FIRST_PAUSE
-        while True:
+        # A handler may suppress the cancellation, as `asyncio.wait_for` does before Python 3.12 if
+        # the result comes at the same time.
+        while not ending.is_set():
             job = None
             try:
                 job = await self.take(session)
@@ -324,7 +333,8 @@ async def _any_has_failed(workers: list[asyncio.Task[None]]) -> bool:
     return not all(worker.cancelled() for worker in done)
 
 
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancelled(tasks: list[asyncio.Task[None]], ending: asyncio.Event) -> None:
+    ending.set()
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
