@@ -91,6 +91,25 @@ async def test_a_transaction_is_copied_as_one(program: Program, places: Places) 
     assert len({kv.mod_revision for kv in found}) == 1
 
 
+async def test_a_transaction_that_is_larger_than_a_request_is_copied_by_several(
+    program: Program, places: Places
+) -> None:
+    async with (
+        EtcdServer(args=["--max-request-bytes=10485760"]) as server,
+        connect(server.endpoint) as source,
+        aclosing(places.mirror(source, program)) as steps,
+    ):
+        await within(anext(steps))
+        ops = source.kv.transactions
+        keys = [places.source + b"%d" % number for number in range(30)]
+        done = await source.kv.transaction([], [ops.put(key, bytes(100_000)) for key in keys])
+        taken = await step_to(steps, done.revision)
+        assert [step.revision == done.revision for step in taken] == [False, False, True]
+        assert sum(step.changes for step in taken) == 30
+        found = await values(program, places.target)
+        assert found == await values(source, places.source)
+
+
 async def test_many_keys_are_copied_by_several_transactions(
     program: Program, places: Places
 ) -> None:

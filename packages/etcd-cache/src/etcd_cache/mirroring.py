@@ -27,6 +27,10 @@ __all__ = ["MirrorStep", "mirror"]
 # a few bytes beyond its key and value.
 _MAX_OPERATIONS = 120
 _MAX_BYTES = 1024 * 1024
+# The changes of one revision stay together up to this size: etcd takes requests of 1.5 MiB.
+_MAX_BYTES_OF_REVISION = 1_500_000
+# What a change has beside its key and value.
+_FRAME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,14 @@ def mirror(
     revision of the source that the copy has, so a later call continues from there. If the events
     since then were compacted, or the source is another cluster than before, all keys are compared,
     and the differences are copied. The changes of one revision of the source are made at one
-    revision of the target, unless they are more than 120 keys, or come from a comparison.
+    revision of the target, unless they are more than 120 keys or 1.5 MB, or come from a comparison.
 
     The watch of the source survives breaks. Any other failed call raises its `ClientError`; call
     `mirror` again then. No change is made twice, except that an interrupted revision of more than
-    120 keys is written again, and none that was sent before an error is made after a later one,
-    because each transaction compares the checkpoint. So of two mirrors with one checkpoint, one
-    raises `PreconditionFailedError`. Raises `ValueError` for prefixes on one channel that overlap,
-    also in namespaces, because the copy would be copied.
+    120 keys or 1.5 MB is written again, and none that was sent before an error is made after a
+    later one, because each transaction compares the checkpoint. So of two mirrors with one
+    checkpoint, one raises `PreconditionFailedError`. Raises `ValueError` for prefixes on one
+    channel that overlap, also in namespaces, because the copy would be copied.
     """
     reader, writer = channel_of(source, "source"), channel_of(target, "target")
     check_bytes("source_prefix", source_prefix)
@@ -169,7 +173,7 @@ class _Mirror:
                     # So that the checkpoint of a quiet prefix is not compacted.
                     revision = response.header.revision
                     yield await self._commit([], revision, from_list=False)
-                for events, whole in _batches(response.events):
+                for events, whole in _batches(response.events, len(self._target_prefix) + _FRAME):
                     changes = [self._operation_of(event) for event in events]
                     if whole:
                         revision = events[-1].kv.mod_revision
@@ -244,33 +248,38 @@ async def _differences(
         wanted = await anext(left, None)
 
 
-def _batches(events: Iterable[Event]) -> Iterable[tuple[list[Event], bool]]:
+def _batches(events: Iterable[Event], extra: int) -> Iterable[tuple[list[Event], bool]]:
     """Divide events into those of one transaction, which change each key once.
 
     Whole revisions stay together as far as the limits allow; False is yielded with a part of a
-    revision that is not its end.
+    revision that is not its end. Each event takes `extra` bytes beside its key and value.
     """
+
+    def size_of(event: Event) -> int:
+        return len(event.kv.key) + len(event.kv.value) + extra
+
     batch: list[Event] = []
     keys: set[bytes] = set()
     size = 0
     for _, group in groupby(events, key=lambda event: event.kv.mod_revision):
         one = list(group)
-        more = sum(map(_size, one))
+        more = sum(map(size_of, one))
         fits = len(batch) + len(one) <= _MAX_OPERATIONS and size + more <= _MAX_BYTES
         if batch and not (fits and keys.isdisjoint(event.kv.key for event in one)):
             yield batch, True
             batch, keys, size = [], set(), 0
-        if len(one) > _MAX_OPERATIONS:
-            for start in range(0, len(one), _MAX_OPERATIONS):
-                end = start + _MAX_OPERATIONS
-                yield one[start:end], end >= len(one)
+        if len(one) > _MAX_OPERATIONS or more > _MAX_BYTES_OF_REVISION:
+            part: list[Event] = []
+            for event in one:
+                size_with = sum(map(size_of, [*part, event]))
+                if part and (len(part) >= _MAX_OPERATIONS or size_with > _MAX_BYTES):
+                    yield part, False
+                    part = []
+                part.append(event)
+            yield part, True
             continue
         batch += one
         keys.update(event.kv.key for event in one)
         size += more
     if batch:
         yield batch, True
-
-
-def _size(event: Event) -> int:
-    return len(event.kv.key) + len(event.kv.value)
