@@ -94,7 +94,8 @@ class Tokens:
     def _newer_than(self, request: pb.AuthenticateRequest) -> list[pb.AuthenticateRequest]:
         """Return the candidates after the last one that is equal to `request`.
 
-        The passwords of earlier changes have been replaced by it, those of later ones have not.
+        The passwords of earlier changes have been replaced by it, those of later ones have not. For
+        changes that overlap this is a guess: etcd may apply them in another order.
         """
         at = max((at for at, other in enumerate(self._candidates) if other == request), default=-1)
         return self._candidates[at + 1 :] if at >= 0 else []
