@@ -153,13 +153,22 @@ MODULES: dict[str, list[Kind]] = {
                 "__anext__": (
                     "if self._items is None:\n"
                     "    self._items = chain.from_iterable(self.pages())\n"
-                    "return next(self._items)\n"
+                    "try:\n"
+                    "    return next(self._items)\n"
+                    "except StopIteration:\n"
+                    "    # It ends too when reading a page has raised: the pages know why.\n"
+                    "    self._items = chain.from_iterable(self.pages())\n"
+                    "    return next(self._items)\n"
                 ),
-                "pages": "return self._portal.iterate(self._inner.pages())\n",
+                "pages": (
+                    "if self._pages is None:\n"
+                    "    self._pages = self._portal.iterate(self._inner.pages())\n"
+                    "return self._pages\n"
+                ),
                 "aclose": "self._portal.run(self._inner.aclose)\n",
             },
             extra="\n_items: Iterator[KeyValue] | None = None\n"
-            + _ITERATOR.format(item="KeyValue"),
+            "_pages: Iteration[KeyValues] | None = None\n" + _ITERATOR.format(item="KeyValue"),
         )
     ],
     "bulk": [Kind("Bulk", "etcd_kv.bulk", _KEYSPACE)],

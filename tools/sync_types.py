@@ -21,6 +21,7 @@ KNOWN = {
     "Callback": "etcd_sync._worker",
     "Conversation": "etcd_sync._conversation",
     "Deadline": "etcd_channel.deadline",
+    "Iteration": "etcd_sync._iteration",
     "Iterator": "collections.abc",
     "chain": "itertools",
     "current_request": "etcd_sync._request",

@@ -17,8 +17,10 @@ import pytest
 
 import etcd_sync
 from etcd_channel import ClientClosedError
+from etcd_sync import _interruption, _loop_thread
 from etcd_sync._conversation import Conversation
 from etcd_sync._loop_thread import GIVE_BACK_TIME
+from etcd_sync._operation import Run
 from etcd_sync._portal import Portal
 from etcd_sync._request import Request
 from etcd_sync.errors import BulkError
@@ -202,3 +204,158 @@ def test_a_portal_that_finds_no_file_descriptor_works_when_there_are_some() -> N
         [sys.executable, str(program)], capture_output=True, text=True, timeout=TIME
     )
     assert (ended.stdout, ended.stderr) == ("OSError EMFILE\n42\n", "")
+
+
+def test_a_scan_that_was_interrupted_does_not_seem_complete(
+    client: etcd_sync.Client, key_prefix: bytes
+) -> None:
+    for number in range(30):
+        client.put(key_prefix + b"%d" % number, b"v")
+    scan = client.scan_prefix(key_prefix, page_size=10)
+    assert [next(scan).value for _ in range(10)] == [b"v"] * 10
+    # As if Ctrl-C had ended the wait for the second page.
+    source = scan.pages()._source
+    source.interrupted = True
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="begin another"):
+            list(scan)
+        with pytest.raises(RuntimeError, match="begin another"):
+            list(scan.pages())
+    assert len(list(client.scan_prefix(key_prefix, page_size=10))) == 30
+
+
+def test_an_iteration_of_a_client_that_was_opened_again_does_not_seem_complete(
+    client: etcd_sync.Client, key_prefix: bytes
+) -> None:
+    for number in range(30):
+        client.put(key_prefix + b"%d" % number, b"v")
+    scan = client.scan_prefix(key_prefix, page_size=10)
+    pages = client.scan_prefix(key_prefix, page_size=10).pages()
+    assert next(scan).value == b"v"
+    assert len(next(pages)) == 10
+    client.close()
+    client.connect()
+    with pytest.raises(ClientClosedError):
+        list(pages)
+    with pytest.raises(ClientClosedError):
+        list(scan)
+    assert len(list(client.scan_prefix(key_prefix))) == 30
+
+
+def test_ctrl_c_works_after_a_signal_handler_that_took_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(_interruption, "monotonic", lambda: now)
+
+    def wait(timeout: float) -> bool:
+        nonlocal now
+        now += timeout + 10  # in the handler
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        _interruption.wait_to_the_end(wait, 5.0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("iterations", range(6))
+def test_a_call_that_begins_as_the_client_is_closed_is_ended(
+    monkeypatch: pytest.MonkeyPatch, iterations: int
+) -> None:
+    """Also one whose task has not begun when the tasks of the loop are cancelled."""
+    monkeypatch.setattr(_loop_thread, "GIVE_BACK_TIME", 10 * TIME)
+    portal = Portal()
+    thread = portal.thread()
+    begun, queued = threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            begin_in(iterations)
+
+    def begin_in(iterations: int) -> None:
+        if iterations:
+            asyncio.get_running_loop().call_soon(begin_in, iterations - 1)
+        else:
+            queued.set()
+            thread._queue.append(second)
+            thread._start_all()
+
+    first, second = Run(wait), Run(asyncio.Event().wait)
+    thread.submit(first)
+    assert begun.wait(TIME)
+    thread.stop()
+    assert thread.join(TIME)
+    assert isinstance(first.error, asyncio.CancelledError)
+    ended = isinstance(second.error, (asyncio.CancelledError, ClientClosedError))
+    assert ended or not queued.is_set()
+    portal.close()
+
+
+def test_a_call_that_begins_when_the_loop_ends_is_refused_as_not_executed() -> None:
+    portal = Portal()
+    thread = portal.thread()
+    executed: list[str] = []
+
+    async def execute() -> None:
+        executed.append("the call")
+
+    call = Run(execute)
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            # The loop closes this generator at its end.
+            thread.submit(call)
+            await asyncio.sleep(0)
+
+    iteration = portal.iterate(items())
+    assert next(iteration) == 1
+    portal.close()
+    assert thread.join(TIME)
+    assert isinstance(call.error, ClientClosedError)
+    assert call.error.definite
+    assert executed == []
+
+
+@pytest.mark.parametrize("kind", ["lock", "mutex", "leadership"])
+def test_a_block_whose_body_releases_and_acquires_again_releases_at_its_end(
+    client: etcd_sync.Client, key_prefix: bytes, kind: str
+) -> None:
+    with client.session(60) as session:
+        if kind == "leadership":
+            election = etcd_sync.Election(session, key_prefix)
+            with election.lead(b"first"):
+                assert election.resign()
+                assert election.campaign(b"second")
+        else:
+            mutex = etcd_sync.Mutex(session, key_prefix)
+            with client.lock(key_prefix, 60) if kind == "lock" else mutex as lock:
+                assert lock.release()
+                assert lock.acquire()
+        assert client.get_prefix(key_prefix, count_only=True).count == 0
+
+
+def test_a_block_leaves_what_another_thread_has_acquired_meanwhile(
+    client: etcd_sync.Client, key_prefix: bytes
+) -> None:
+    lock = client.lock(key_prefix, 60)
+    with ThreadPoolExecutor(1) as threads:
+        with lock:
+            assert lock.release()
+            assert threads.submit(lock.acquire).result(TIME)
+        assert lock.is_acquired()
+        assert lock.release()
+
+
+def test_a_thread_that_leads_cannot_enter_another_lead(
+    client: etcd_sync.Client, key_prefix: bytes
+) -> None:
+    with client.session(60) as session:
+        election = etcd_sync.Election(session, key_prefix)
+        with election.lead(b"first"):
+            with pytest.raises(RuntimeError, match="is in a `lead` block"):
+                election.lead(b"second").__enter__()

@@ -87,6 +87,7 @@ def _insist(wait: Callable[[float], bool], timeout: float) -> tuple[bool, BaseEx
         except BaseException as error:  # the caller raises it
             first = first or error
             if monotonic() > deadline + 1:
+                interrupts.let_through()
                 break
     return ended, first or (KeyboardInterrupt() if interrupts.arrived else None)
 

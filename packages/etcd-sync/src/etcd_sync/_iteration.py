@@ -7,9 +7,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, C
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-from etcd_channel import NonCopyable
+from etcd_channel import ClientClosedError, NonCopyable
 from etcd_sync._interruption import insist
-from etcd_sync._loop_thread import LoopThread
+from etcd_sync._loop_thread import CLOSED, LoopThread
 from etcd_sync._operation import Run
 
 __all__ = ["Iteration"]
@@ -59,6 +59,10 @@ class Iteration(NonCopyable, Iterator[T]):
         if self._source.interrupted:
             self._portal.thread()  # the client may be closed
             raise RuntimeError("the iteration was interrupted, and cannot continue: begin another")
+        if self._thread is not None and self._thread.stopped:
+            # What it reads from ended with that loop, and would seem complete in another one.
+            self._portal.thread()
+            raise ClientClosedError(CLOSED)
         if self._thread is None:
             self._thread = self._portal.thread()
             if self._closed:  # meanwhile, without a thread to close it in

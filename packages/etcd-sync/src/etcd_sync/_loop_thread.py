@@ -79,6 +79,8 @@ class LoopThread:
         # What is to be called in the loop when there is one.
         self._early: deque[Callable[[], object]] = deque()
         self._stop = asyncio.Event()
+        # Whether no operation is started any more: those that are left are refused.
+        self._last = False
         open_threads.add(self)
 
     def __del__(self) -> None:
@@ -193,7 +195,7 @@ class LoopThread:
         loop = self.loop
         assert loop is not None
         queue = self._queue
-        while queue:
+        while queue and not self._last:
             queue.popleft().start(loop, self.tasks)
 
     def _run(self) -> None:
@@ -246,6 +248,8 @@ class LoopThread:
             await asyncio.wait([closing], timeout=GIVE_BACK_TIME)
             if closing.done() and not closing.cancelled() and (error := closing.exception()):
                 _log.warning("the client was not closed cleanly: %s", repr(error))
+        # A task that is made in the last iteration of the loop would never run.
+        self._last = True
         this = asyncio.current_task()
         await _end_tasks(lambda: asyncio.all_tasks() - {this})
         await loop.shutdown_asyncgens()
@@ -255,11 +259,11 @@ async def _end_tasks(tasks: Callable[[], set[asyncio.Task[Any]]]) -> None:
     """Cancel tasks, and those that begin meanwhile, and wait until they have ended."""
     deadline = monotonic() + GIVE_BACK_TIME
     cancelled: set[asyncio.Task[Any]] = set()
-    # A task that is cancelled before its first step never runs, and would end no operation.
-    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
     while (left := tasks()) and (time := deadline - monotonic()) > 0:
         for task in left - cancelled:
-            task.cancel()
+            # After its first step: a task that is cancelled before never runs, and ends nothing.
+            loop.call_soon(task.cancel)
         cancelled |= left
         await asyncio.wait(left, timeout=time, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.sleep(0)

@@ -59,12 +59,19 @@ class Scan(Handle):
 
         No page is empty.
         """
-        return self._portal.iterate(self._inner.pages())
+        if self._pages is None:
+            self._pages = self._portal.iterate(self._inner.pages())
+        return self._pages
 
     def __next__(self) -> KeyValue:
         if self._items is None:
             self._items = chain.from_iterable(self.pages())
-        return next(self._items)
+        try:
+            return next(self._items)
+        except StopIteration:
+            # It ends too when reading a page has raised: the pages know why.
+            self._items = chain.from_iterable(self.pages())
+            return next(self._items)
 
     def close(self) -> None:
         """End the scan; a read in flight is given up. Idempotent."""
@@ -83,6 +90,7 @@ class Scan(Handle):
         self._portal.exit(self._inner, kind, error, trace)
 
     _items: Iterator[KeyValue] | None = None
+    _pages: Iteration[KeyValues] | None = None
 
     def __iter__(self) -> Iterator[KeyValue]:
         return self
