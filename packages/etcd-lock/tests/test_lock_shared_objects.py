@@ -191,7 +191,7 @@ async def test_a_block_whose_body_releases_and_acquires_again_releases_at_its_en
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("wait", ["wait_for", "gather", "task group of a helper"])
+@pytest.mark.parametrize("wait", ["wait_for", "gather", "task of a task"])
 async def test_a_task_of_the_body_may_acquire_again_for_the_block(
     program: Program, session: Session, key_prefix: bytes, kind: str, wait: str
 ) -> None:
@@ -205,7 +205,7 @@ async def test_a_task_of_the_body_may_acquire_again_for_the_block(
         if wait == "wait_for":
             assert await asyncio.wait_for(lock.acquire(), HANG)
         elif wait == "gather":
-            assert await asyncio.gather(lock.acquire()) == [True]
+            assert all(await asyncio.gather(lock.acquire()))
         else:
             await asyncio.create_task(helper())
     assert lock.fencing_token is None
