@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, nullcontext
 
@@ -21,6 +22,7 @@ from etcd_lock import (
     Session,
     WriteLock,
 )
+from etcd_lock._hold import surrounding_blocks
 
 HANG = 60
 
@@ -298,3 +300,111 @@ async def test_a_body_that_enters_a_block_again_after_its_loss_gets_the_loss(
     with pytest.raises(LockLostError):
         await enter_again()
     assert not await program.kv.get_prefix(key_prefix)
+
+
+@pytest.mark.parametrize("kind", ["lock", "mutex"])
+async def test_a_block_that_is_left_by_a_child_leaves_what_another_body_has_acquired_again(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    released, entered, again, left = (asyncio.Event() for _ in range(4))
+
+    async def body() -> None:
+        async with lock:
+            await lock.release()
+            released.set()
+            await entered.wait()
+            assert await lock.acquire()
+            again.set()
+            await left.wait()
+            assert await lock.is_acquired()
+
+    async def stack_in_a_child() -> None:
+        await released.wait()
+        stack = AsyncExitStack()
+        await stack.enter_async_context(lock)
+        await lock.release()
+        entered.set()
+        await again.wait()
+        await asyncio.create_task(stack.aclose())
+        left.set()
+
+    await asyncio.wait_for(asyncio.gather(body(), stack_in_a_child()), HANG)
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+async def test_a_block_that_is_left_by_a_child_gets_its_own_loss(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60, timeout=None)
+    stack, entered, left = AsyncExitStack(), asyncio.Event(), asyncio.Event()
+
+    async def next_holder() -> None:
+        async with lock:
+            entered.set()
+            await left.wait()
+            assert await lock.is_acquired()
+
+    following: asyncio.Task[None] | None = None
+    try:
+        await stack.enter_async_context(lock)
+        await other.kv.delete(key_prefix)
+        following = contextvars.Context().run(asyncio.create_task, next_holder())
+        await asyncio.wait_for(entered.wait(), HANG)
+        with pytest.raises(LockLostError):
+            await asyncio.create_task(stack.aclose())
+    finally:
+        left.set()
+    await asyncio.wait_for(following, HANG)
+
+
+@pytest.mark.parametrize("kind", ["lock", "mutex"])
+async def test_a_block_leaves_what_a_block_within_it_has_acquired_again(
+    program: Program, session: Session, key_prefix: bytes, kind: str
+) -> None:
+    lock = make(kind, program, session, key_prefix)
+    again, left = asyncio.Event(), asyncio.Event()
+
+    async def child() -> None:
+        async with lock:
+            await lock.release()
+            assert await lock.acquire()
+            again.set()
+            await left.wait()
+            assert await lock.is_acquired()
+
+    async with lock:
+        await lock.release()
+        task = asyncio.create_task(child())
+        await asyncio.wait_for(again.wait(), HANG)
+    left.set()
+    await asyncio.wait_for(task, HANG)
+    assert not await program.kv.get_prefix(key_prefix)
+
+
+async def test_the_second_loss_in_a_body_is_raised_though_it_was_told_of_the_first(
+    program: Program, other: Program, key_prefix: bytes
+) -> None:
+    lock = program.locks.lock(key_prefix, 60)
+
+    async def body() -> None:
+        async with lock:
+            await other.kv.delete(key_prefix)
+            await lock.lost
+            assert await lock.acquire()
+            await other.kv.delete(key_prefix)
+
+    with pytest.raises(LockLostError):
+        await body()
+
+
+async def test_blocks_that_were_left_elsewhere_leave_nothing_in_a_context(
+    session: Session, key_prefix: bytes
+) -> None:
+    mutex = Mutex(session, key_prefix)
+    for _ in range(5):
+        stack = AsyncExitStack()
+        await stack.enter_async_context(mutex)
+        await asyncio.create_task(stack.aclose())
+    async with mutex:
+        assert len(surrounding_blocks.get()) == 1

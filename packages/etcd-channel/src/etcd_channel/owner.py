@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextvars import ContextVar
-from typing import Any
 
 __all__ = ["calling_thread", "current_owner"]
 
-calling_thread: ContextVar[threading.Thread | None] = ContextVar(
-    "etcd_calling_thread", default=None
-)
-"""The thread whose call the current task executes.
+calling_thread: ContextVar[object | None] = ContextVar("etcd_calling_thread", default=None)
+"""An object for the thread whose call the current task executes; None if it is of no thread.
 
 A synchronous client sets it, whose calls each have a task of their own: what a thread has acquired
-or entered belongs to the thread.
+or entered belongs to the thread. It can be referred to weakly.
 """
 
 
-def current_owner() -> threading.Thread | asyncio.Task[Any] | None:
-    """Return the thread whose call is executed, else the current task; None outside of both."""
+def current_owner() -> object | None:
+    """Return the object for the calling thread, else the current task; None outside of both."""
     thread = calling_thread.get()
     if thread is not None:
         return thread

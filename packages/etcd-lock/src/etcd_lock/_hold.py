@@ -21,12 +21,19 @@ from etcd_lock._waiting import until_one_is_done
 from etcd_lock.errors import LockLostError
 from etcd_watch import EventKind
 
-__all__ = ["Hold", "Holding", "LockLoss", "lost_with_lease", "surrounding_blocks"]
+__all__ = ["BlockToken", "Hold", "Holding", "LockLoss", "lost_with_lease", "surrounding_blocks"]
 
 _log = logging.getLogger("etcd_lock")
 
-surrounding_blocks: ContextVar[tuple[object, ...]] = ContextVar("etcd_lock_blocks", default=())
-"""The blocks that the current task is in, or was created in."""
+
+class BlockToken:
+    """Stands for a block in contexts, which outlive it and must not keep its hold."""
+
+    left = False
+
+
+surrounding_blocks: ContextVar[tuple[BlockToken, ...]] = ContextVar("etcd_lock_blocks", default=())
+"""The blocks that the current task is in, or was created in, the innermost last."""
 
 # Seconds for the call that finds out whether the lease of a deleted key has ended.
 _REASON_TIMEOUT = 1.0
@@ -58,24 +65,21 @@ class Holding(abc.ABC):
     """Whether the object has let it go, because a call has released it or has begun to."""
     of_block = False
     """Whether a block was entered with it, so that no other one leaves it."""
+    acquired_in: tuple[BlockToken, ...] = ()
+    """The blocks in whose body, or in a task that was created there, it was acquired."""
     _acquirer: weakref.ref[object] | None = None
-    _acquired_in: tuple[object, ...] = ()
 
     def record_acquirer(self) -> None:
         """Record that the current task, or the thread that it works for, has acquired it."""
         owner = current_owner()
         self._acquirer = None if owner is None else weakref.ref(owner)
-        self._acquired_in = surrounding_blocks.get()
+        self.acquired_in = surrounding_blocks.get()
 
     @property
     def is_own(self) -> bool:
         """Whether the current task has acquired it, or the thread that it works for."""
         owner = None if self._acquirer is None else self._acquirer()
         return owner is not None and owner is current_owner()
-
-    def was_acquired_in(self, block: object) -> bool:
-        """Whether it was acquired in the body of a block, or by a task that was created there."""
-        return block in self._acquired_in
 
     @property
     @abc.abstractmethod

@@ -10,7 +10,7 @@ from etcd_channel import ChannelLike
 from etcd_channel.owner import current_owner
 from etcd_lease.blocks import Block
 from etcd_lease.loss import loss_notices
-from etcd_lock._hold import Holding, surrounding_blocks
+from etcd_lock._hold import BlockToken, Holding, surrounding_blocks
 from etcd_lock.errors import LockLostError
 
 __all__ = ["HoldBlocks"]
@@ -25,8 +25,8 @@ class HoldBlocks(Generic[HoldT]):
 
     Tasks that share the object may be in a block at once: those whose hold was released or is lost,
     and the one that holds the object now. So each block is left with its own hold, and also with
-    the present one if its body, or a task that was created there, has acquired the object again by
-    a call.
+    the present one if that was acquired by a call in its body, or in a task that was created there,
+    and in no block within it.
     """
 
     def __init__(self, channel: ChannelLike) -> None:
@@ -40,9 +40,9 @@ class HoldBlocks(Generic[HoldT]):
         if hold is None:
             return
         hold.of_block = True
-        entered = _Entered(current_owner(), hold, object())
+        entered = _Entered(current_owner(), hold, BlockToken())
         self._entered.append(entered)
-        surrounding_blocks.set((*surrounding_blocks.get(), entered.block))
+        surrounding_blocks.set((*_not_left(), entered.block))
         if cancel_on_loss:
             message = f"{hold.name} is lost"
             self._block.cancel_on_loss(hold.loss_to_cancel_for, loss_notices(hold.lease), message)
@@ -63,9 +63,11 @@ class HoldBlocks(Generic[HoldT]):
         if not holds:
             await self._block.leave(error, None, notified=True, notify=_nothing)
             return
-        releasing = _release(holds, release)
-        first = holds[0]
-        await self._block.leave(error, releasing, notified=first.notified, notify=first.notify)
+        # The body need not be told again of a loss, but of that of the other hold.
+        untold = [hold for hold in holds if not hold.notified]
+        counted = untold or holds
+        releasing = _release(holds, release, counted)
+        await self._block.leave(error, releasing, notified=not untold, notify=counted[0].notify)
 
     def _left(self, present: HoldT | None) -> list[HoldT]:
         """Return the holds that are left, the oldest first, and forget their block."""
@@ -73,10 +75,13 @@ class HoldBlocks(Generic[HoldT]):
         if at is None:
             return [] if present is None else [present]
         _, hold, block = self._entered.pop(at)
-        surrounding_blocks.set(tuple(one for one in surrounding_blocks.get() if one is not block))
+        block.left = True
+        surrounding_blocks.set(_not_left())
         if present is None or present.of_block:
             return [hold]
-        again = present.is_own or present.was_acquired_in(block)
+        blocks = {block, *(one.block for one in self._entered)}
+        around = [one for one in present.acquired_in if one in blocks]
+        again = around[-1] is block if around else present.is_own
         return [hold, present] if again else [hold]
 
     def _block_to_leave(self, present: HoldT | None) -> int | None:
@@ -88,6 +93,10 @@ class HoldBlocks(Generic[HoldT]):
             return None
         if present is not None and present.is_own and not present.of_block:
             return None
+        around = surrounding_blocks.get()
+        inside = [at for at, one in enumerate(self._entered) if one.block in around]
+        if inside:
+            return inside[-1]  # by a task that was created in the body
         # The block is left in another task than it was entered in, as a fixture or a stack does.
         # Which one is known only if there is one; most likely it is that of the present hold.
         likely = [at for at, one in enumerate(self._entered) if one.hold is present]
@@ -98,20 +107,26 @@ class HoldBlocks(Generic[HoldT]):
 class _Entered(NamedTuple):
     owner: object
     hold: Any
-    block: object
-    """What `surrounding_blocks` has for it: the tasks of the body must not keep the hold."""
+    block: BlockToken
 
 
 async def _release(
-    holds: list[HoldT], release: Callable[[HoldT], Coroutine[Any, Any, bool]]
+    holds: list[HoldT],
+    release: Callable[[HoldT], Coroutine[Any, Any, bool]],
+    counted: list[HoldT],
 ) -> LockLostError | None:
-    """Release the holds; return the error for the first one that was lost before."""
+    """Release the holds; return the error for the first of those `counted` that was lost before."""
     first, *later = holds
     try:
         loss = await first.loss_on_leaving(release(first))
     finally:
-        loss_of_later = await _release(later, release) if later else None
-    return loss or loss_of_later
+        loss_of_later = await _release(later, release, counted) if later else None
+    return loss if loss is not None and first in counted else loss_of_later
+
+
+def _not_left() -> tuple[BlockToken, ...]:
+    # A block may have been left in another context than this one.
+    return tuple(one for one in surrounding_blocks.get() if not one.left)
 
 
 def _nothing() -> None:

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from threading import Lock, current_thread
+from threading import Lock, local
 from typing import Any, Generic, TypeVar
 
 from etcd_channel.owner import calling_thread
@@ -15,6 +15,18 @@ from etcd_channel.owner import calling_thread
 __all__ = ["Call", "Operation", "Run", "Tasks"]
 
 T = TypeVar("T")
+
+
+class _Token:
+    """Stands for a thread. A `Thread` would not do: Python makes one for a thread that ends."""
+
+
+class _ThisThread(local):
+    def __init__(self) -> None:
+        self.token = _Token()
+
+
+_this_thread = _ThisThread()
 
 
 class Operation(ABC, Generic[T]):
@@ -30,7 +42,7 @@ class Operation(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self.context = copy_context()
-        self.context.run(calling_thread.set, current_thread())
+        self.context.run(calling_thread.set, _this_thread.token)
         self.error: BaseException | None = None
         self.ended = False
         # One wait needs no more than a lock, which costs a tenth of an Event.
