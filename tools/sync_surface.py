@@ -165,7 +165,11 @@ MODULES: dict[str, list[Kind]] = {
                     "    self._pages = self._portal.iterate(self._inner.pages())\n"
                     "return self._pages\n"
                 ),
-                "aclose": "self._portal.run(self._inner.aclose)\n",
+                "aclose": (
+                    "if self._pages is not None:\n"
+                    "    self._pages.close()\n"
+                    "self._portal.run(self._inner.aclose)\n"
+                ),
             },
             extra="\n_items: Iterator[KeyValue] | None = None\n"
             "_pages: Iteration[KeyValues] | None = None\n" + _ITERATOR.format(item="KeyValue"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ import etcd_sync
 from etcd_channel import ClientClosedError
 from etcd_sync import _interruption, _loop_thread
 from etcd_sync._conversation import Conversation
-from etcd_sync._loop_thread import GIVE_BACK_TIME
+from etcd_sync._loop_thread import GIVE_BACK_TIME, LoopThread
 from etcd_sync._operation import Run
 from etcd_sync._portal import Portal
 from etcd_sync._request import Request
@@ -359,3 +361,105 @@ def test_a_thread_that_leads_cannot_enter_another_lead(
         with election.lead(b"first"):
             with pytest.raises(RuntimeError, match="is in a `lead` block"):
                 election.lead(b"second").__enter__()
+
+
+def test_a_result_is_returned_before_ctrl_c_arrives(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = signal.pthread_kill
+    called: list[set[str]] = []
+    waiting, sent = threading.Event(), threading.Event()
+
+    def record(ident: int, number: int) -> None:
+        names, frame = set(), sys._current_frames().get(ident)
+        while frame is not None:
+            names.add(frame.f_code.co_name)
+            frame = frame.f_back
+        called.append(names)
+        sent.set()
+
+    monkeypatch.setattr(signal, "pthread_kill", record)
+
+    async def give_back() -> str:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "the result"
+        return "nothing"
+
+    def interrupt() -> None:
+        assert waiting.wait(TIME)
+        real(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert portal.run(give_back) == "the result"
+    assert sent.wait(TIME)
+    assert not called[0] & {"_wait", "raise_later"}
+    thread.join()
+
+
+def test_an_interrupted_iteration_does_not_seem_complete_to_those_who_wait_for_their_turn(
+    portal: Portal,
+) -> None:
+    async def items() -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield 1
+
+    source = portal.iterate(items())._source
+
+    async def scenario() -> None:
+        first = asyncio.create_task(source.next())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(source.next())
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(RuntimeError, match="begin another"):
+            await second
+
+    portal.run(scenario)
+
+
+def test_an_iteration_that_found_no_thread_is_read_in_the_next_one(portal: Portal) -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+
+    iteration = portal.iterate(items())
+    iteration._thread = failed = LoopThread(None)
+    failed.failure = OSError(errno.EMFILE, "no file descriptor is free")
+    failed.stop()
+    assert list(iteration) == [1]
+
+
+def test_closing_a_scan_ends_the_read_of_another_thread(
+    client: etcd_sync.Client, key_prefix: bytes
+) -> None:
+    client.put(key_prefix, b"v")
+    scan = client.scan_prefix(key_prefix)
+    reading = threading.Event()
+
+    async def never() -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    pages = scan.pages()
+    pages._source._iterable = _Never(never)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(list, pages)
+        assert reading.wait(TIME)
+        scan.close()
+        assert waiting.result(TIME) == []
+
+
+class _Never:
+    """An asynchronous iterator whose item never comes."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    def __aiter__(self) -> _Never:
+        return self
+
+    async def __anext__(self) -> Any:
+        await self._wait()

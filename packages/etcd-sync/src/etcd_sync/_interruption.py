@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,9 @@ from etcd_sync._loop_thread import GIVE_BACK_TIME, LoopThread
 from etcd_sync._operation import Operation
 
 __all__ = ["cancel_and_wait", "insist", "raise_later", "wait_to_the_end"]
+
+# Seconds between two looks at whether a thread has returned from a call.
+_MOMENT = 0.001
 
 
 def cancel_and_wait(thread: LoopThread, operation: Operation[Any]) -> None:
@@ -65,9 +69,38 @@ def raise_later(error: BaseException, thread: LoopThread) -> bool:
     """
     if not isinstance(error, KeyboardInterrupt) or thread.stopped or not _default_handler():
         return False
-    # A real signal, so that it also ends a wait that the main thread has begun by then.
-    thread.call_soon(signal.pthread_kill, threading.get_ident(), signal.SIGINT)
+    call: list[FrameType] = []
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and _is_of_client(frame):
+        call.append(frame)
+        frame = frame.f_back
+    sending = threading.Thread(target=_send_after, args=(threading.get_ident(), call), daemon=True)
+    sending.start()
     return True
+
+
+def _is_of_client(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "etcd_sync"
+
+
+def _send_after(ident: int, call: list[FrameType]) -> None:
+    """Send Ctrl-C to a thread when it has returned from a call, so that the result is not lost.
+
+    A real signal, so that it also ends a wait that the thread has begun by then.
+    """
+    deadline = monotonic() + GIVE_BACK_TIME
+    while monotonic() < deadline and _executes(ident, call):
+        sleep(_MOMENT)
+    signal.pthread_kill(ident, signal.SIGINT)
+
+
+def _executes(ident: int, call: list[FrameType]) -> bool:
+    frame = sys._current_frames().get(ident)
+    while frame is not None:
+        if frame in call:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _insist(wait: Callable[[float], bool], timeout: float) -> tuple[bool, BaseException | None]:

@@ -17,6 +17,8 @@ __all__ = ["Iteration"]
 T = TypeVar("T")
 R = TypeVar("R")
 
+_INTERRUPTED = "the iteration was interrupted, and cannot continue: begin another"
+
 
 class Runner(Protocol):
     """What an iteration needs of a `Portal`."""
@@ -58,9 +60,10 @@ class Iteration(NonCopyable, Iterator[T]):
             raise StopIteration
         if self._source.interrupted:
             self._portal.thread()  # the client may be closed
-            raise RuntimeError("the iteration was interrupted, and cannot continue: begin another")
-        if self._thread is not None and self._thread.stopped:
-            # What it reads from ended with that loop, and would seem complete in another one.
+            raise RuntimeError(_INTERRUPTED)
+        if self._thread is not None and self._thread.failure:
+            self._thread = None  # nothing was read in it
+        if self._has_ended_with_its_loop():
             self._portal.thread()
             raise ClientClosedError(CLOSED)
         if self._thread is None:
@@ -70,7 +73,13 @@ class Iteration(NonCopyable, Iterator[T]):
         try:
             return self._read(self._source.next)
         except StopAsyncIteration:
+            if self._has_ended_with_its_loop():
+                raise ClientClosedError(CLOSED) from None
             raise StopIteration from None
+
+    def _has_ended_with_its_loop(self) -> bool:
+        """Whether the client was closed since; in another loop it would seem complete."""
+        return not self._closed and self._thread is not None and self._thread.stopped
 
     def close(self) -> None:
         """End the iteration, also for threads that wait for an item; idempotent.
@@ -126,6 +135,8 @@ class _Source(Generic[T]):
         async with self._turn:
             if self._closed:
                 raise StopAsyncIteration
+            if self.interrupted:  # as this one waited for its turn
+                raise RuntimeError(_INTERRUPTED)
             if self._iterator is None:
                 self._iterator = aiter(self._iterable)
             self._reading = asyncio.current_task()

@@ -75,6 +75,8 @@ class Scan(Handle):
 
     def close(self) -> None:
         """End the scan; a read in flight is given up. Idempotent."""
+        if self._pages is not None:
+            self._pages.close()
         self._portal.run(self._inner.aclose)
 
     def __enter__(self) -> Scan:
