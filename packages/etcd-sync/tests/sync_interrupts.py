@@ -7,6 +7,7 @@ It prints how many rounds were interrupted, and then a line for each thing that 
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import random
@@ -134,10 +135,14 @@ def what_is_left(portal: Portal, resource: Resource) -> list[str]:
 def main(rounds: int) -> None:
     portal, resource, interrupter = Portal(), Resource(), Interrupter()
     portal.run(resource.work)
+    threads = _thread._count()
     for number in range(rounds):
         complaints = whatever_arrives(lambda: one_round(portal, resource, interrupter))
         # The last signal may be still to be noticed.
         whatever_arrives(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        # Or to be sent: by a thread, when a call has returned.
+        while _thread._count() > threads:
+            time.sleep(0.0001)
         complaints += what_is_left(portal, resource)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for complaint in complaints:

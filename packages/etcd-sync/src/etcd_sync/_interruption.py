@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -74,8 +75,8 @@ def raise_later(error: BaseException, thread: LoopThread) -> bool:
     while frame is not None and _is_of_client(frame):
         call.append(frame)
         frame = frame.f_back
-    sending = threading.Thread(target=_send_after, args=(threading.get_ident(), call), daemon=True)
-    sending.start()
+    # Not a `Thread`, whose start another Ctrl-C could interrupt halfway.
+    _thread.start_new_thread(_send_after, (threading.get_ident(), call))
     return True
 
 
