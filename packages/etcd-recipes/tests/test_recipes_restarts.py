@@ -175,7 +175,9 @@ async def test_parts_stay_with_their_owners_over_a_restart(
     tasks = [asyncio.create_task(member.run(work)) for member in members]
 
     async def one_each() -> bool:
-        return all(len(member.owned) == 1 for member in members)
+        owned = [name for member in members for name in member.owned]
+        begun_now = [name for name, _ in begun[-2:]]
+        return all(len(member.owned) == 1 for member in members) and set(owned) == set(begun_now)
 
     await until(one_each)
     before = list(begun)

@@ -212,6 +212,8 @@ class Stream(NonCopyable, Generic[RequestT, ResponseT]):
         backoff = Backoff()
         attempt = refusals = in_vain = 0
         now = asyncio.get_running_loop().time
+        # An eager task runs before the handler has its stream, and before `hold` can be called.
+        await asyncio.sleep(0)
         await self._may_open.wait()
         while True:
             self._received_any = False
