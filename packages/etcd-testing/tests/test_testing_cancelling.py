@@ -38,6 +38,16 @@ async def test_what_gives_back_all_that_it_took_passes() -> None:
     assert await cancel_everywhere(resource.take, resource.check, undo=resource.give_back) > 50
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+def test_an_operation_on_a_loop_with_eager_tasks_is_cancelled_everywhere() -> None:
+    async def scenario() -> int:
+        asyncio.get_running_loop().set_task_factory(vars(asyncio)["eager_task_factory"])
+        resource = Resource()
+        return await cancel_everywhere(resource.take, resource.check, undo=resource.give_back)
+
+    assert asyncio.run(scenario()) > 50
+
+
 async def test_what_is_left_behind_by_one_cancellation_is_found() -> None:
     resource = Resource()
 

@@ -115,6 +115,8 @@ class _Run(Generic[T]):
         return self._suspended > self._step
 
     async def _body(self) -> T:
+        # An eager task runs before it is known here.
+        await asyncio.sleep(0)
         try:
             return await _Watched(self._work, self)
         except asyncio.CancelledError as error:
