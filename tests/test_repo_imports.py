@@ -83,8 +83,7 @@ def test_a_package_declares_only_what_it_imports(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_package_imports_private_modules_of_another(name: str) -> None:
     package = packages()[name]
-    # `_thread` is public in spite of its name: the documentation of Python has it.
-    own = {"_thread", *(path.name for path in package.imports)}
+    own = {path.name for path in package.imports}
     assert [
         found for found in imports_of(package) if found.is_private and found.top not in own
     ] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
 import threading
@@ -75,8 +74,8 @@ def raise_later(error: BaseException, thread: LoopThread) -> bool:
     while frame is not None and _is_of_client(frame):
         call.append(frame)
         frame = frame.f_back
-    # Not a `Thread`, whose start another Ctrl-C could interrupt halfway.
-    _thread.start_new_thread(_send_after, (threading.get_ident(), call))
+    arguments = threading.get_ident(), call
+    threading.Thread(target=_send_after, args=arguments, daemon=True).start()
     return True
 
 
