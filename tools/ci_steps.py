@@ -36,9 +36,10 @@ TEST, REPOSITORY, TYPES, TYPING, PROTOS, DOCS, RELEASE = (
 )
 
 SUITE_LIMIT = 3300.0
-"""Seconds after which the whole suite counts as hanging. Alone on two processors it takes ten
-minutes, beside other steps much longer; a single test that hangs ends it after two minutes."""
+"""Seconds after which the whole suite counts as hanging. On two processors, beside three other
+steps, it takes 2,200; a single test that hangs ends it after some seven minutes."""
 
+# Those of the repository that each version of Python, gRPC and etcd could fail.
 OF_EACH_VERSION = {"test_repo_reprs.py", "test_repo_type_hints.py"}
 LESS_THE_REPOSITORY = [
     "--ignore=tests/docs",
@@ -48,8 +49,7 @@ LESS_THE_REPOSITORY = [
         if path.name not in OF_EACH_VERSION
     ),
 ]
-"""Tests of documents and tools, which the step readme-test runs: they need not run on each version
-of Python, gRPC and etcd."""
+"""Leaves out the tests of documents and tools, which the step readme-test runs."""
 
 MANY_FAILURES = ["--maxfail=20"]
 """So many failures have one cause, such as a broken server, and each may have waited a minute."""
