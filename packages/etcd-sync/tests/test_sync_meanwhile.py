@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +18,6 @@ import etcd_sync
 from etcd_channel import ClientClosedError
 from etcd_sync import _interruption, _loop_thread
 from etcd_sync._conversation import Conversation
-from etcd_sync._loop_thread import GIVE_BACK_TIME, LoopThread
 from etcd_sync._operation import Run
 from etcd_sync._portal import Portal
 from etcd_sync._request import Request
@@ -167,81 +163,12 @@ def test_an_error_of_another_client_in_a_function_is_raised(portal: Portal) -> N
         conversation.hold(work)
 
 
-def test_an_iteration_of_a_closed_client_is_refused_as_closed() -> None:
-    portal, waiting = Portal(), threading.Event()
-
-    async def items() -> AsyncIterator[int]:
-        waiting.set()
-        await asyncio.Event().wait()
-        yield 1
-
-    iteration = portal.iterate(items())
-    with ThreadPoolExecutor(1) as threads:
-        reading = threads.submit(next, iteration)
-        assert waiting.wait(TIME)
-        portal.close()
-        with pytest.raises(ClientClosedError):
-            reading.result(TIME)
-    with pytest.raises(ClientClosedError):
-        next(iteration)
-
-
-def test_an_iteration_cannot_be_closed_where_nothing_can_be_waited_for(portal: Portal) -> None:
-    async def items() -> AsyncIterator[int]:
-        yield 1
-        yield 2
-
-    iteration = portal.iterate(items())
-    assert next(iteration) == 1
-    began = time.monotonic()
-    with pytest.raises(RuntimeError, match="in another thread"):
-        portal.call(iteration.close)
-    assert time.monotonic() - began < GIVE_BACK_TIME
-    iteration.close()
-
-
 def test_a_portal_that_finds_no_file_descriptor_works_when_there_are_some() -> None:
     program = Path(__file__).with_name("sync_descriptors.py")
     ended = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, timeout=TIME
     )
     assert (ended.stdout, ended.stderr) == ("OSError EMFILE\n42\n", "")
-
-
-def test_a_scan_that_was_interrupted_does_not_seem_complete(
-    client: etcd_sync.Client, key_prefix: bytes
-) -> None:
-    for number in range(30):
-        client.put(key_prefix + b"%d" % number, b"v")
-    scan = client.scan_prefix(key_prefix, page_size=10)
-    assert [next(scan).value for _ in range(10)] == [b"v"] * 10
-    # As if Ctrl-C had ended the wait for the second page.
-    source = scan.pages()._source
-    source.interrupted = True
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="begin another"):
-            list(scan)
-        with pytest.raises(RuntimeError, match="begin another"):
-            list(scan.pages())
-    assert len(list(client.scan_prefix(key_prefix, page_size=10))) == 30
-
-
-def test_an_iteration_of_a_client_that_was_opened_again_does_not_seem_complete(
-    client: etcd_sync.Client, key_prefix: bytes
-) -> None:
-    for number in range(30):
-        client.put(key_prefix + b"%d" % number, b"v")
-    scan = client.scan_prefix(key_prefix, page_size=10)
-    pages = client.scan_prefix(key_prefix, page_size=10).pages()
-    assert next(scan).value == b"v"
-    assert len(next(pages)) == 10
-    client.close()
-    client.connect()
-    with pytest.raises(ClientClosedError):
-        list(pages)
-    with pytest.raises(ClientClosedError):
-        list(scan)
-    assert len(list(client.scan_prefix(key_prefix))) == 30
 
 
 def test_ctrl_c_works_after_a_signal_handler_that_took_too_long(
@@ -323,46 +250,6 @@ def test_a_call_that_begins_when_the_loop_ends_is_refused_as_not_executed() -> N
     assert executed == []
 
 
-@pytest.mark.parametrize("kind", ["lock", "mutex", "leadership"])
-def test_a_block_whose_body_releases_and_acquires_again_releases_at_its_end(
-    client: etcd_sync.Client, key_prefix: bytes, kind: str
-) -> None:
-    with client.session(60) as session:
-        if kind == "leadership":
-            election = etcd_sync.Election(session, key_prefix)
-            with election.lead(b"first"):
-                assert election.resign()
-                assert election.campaign(b"second")
-        else:
-            mutex = etcd_sync.Mutex(session, key_prefix)
-            with client.lock(key_prefix, 60) if kind == "lock" else mutex as lock:
-                assert lock.release()
-                assert lock.acquire()
-        assert client.get_prefix(key_prefix, count_only=True).count == 0
-
-
-def test_a_block_leaves_what_another_thread_has_acquired_meanwhile(
-    client: etcd_sync.Client, key_prefix: bytes
-) -> None:
-    lock = client.lock(key_prefix, 60)
-    with ThreadPoolExecutor(1) as threads:
-        with lock:
-            assert lock.release()
-            assert threads.submit(lock.acquire).result(TIME)
-        assert lock.is_acquired()
-        assert lock.release()
-
-
-def test_a_thread_that_leads_cannot_enter_another_lead(
-    client: etcd_sync.Client, key_prefix: bytes
-) -> None:
-    with client.session(60) as session:
-        election = etcd_sync.Election(session, key_prefix)
-        with election.lead(b"first"):
-            with pytest.raises(RuntimeError, match="is in a `lead` block"):
-                election.lead(b"second").__enter__()
-
-
 def test_a_result_is_returned_before_ctrl_c_arrives(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,68 +285,3 @@ def test_a_result_is_returned_before_ctrl_c_arrives(
     assert sent.wait(TIME)
     assert not called[0] & {"_wait", "raise_later"}
     thread.join()
-
-
-def test_an_interrupted_iteration_does_not_seem_complete_to_those_who_wait_for_their_turn(
-    portal: Portal,
-) -> None:
-    async def items() -> AsyncIterator[int]:
-        await asyncio.Event().wait()
-        yield 1
-
-    source = portal.iterate(items())._source
-
-    async def scenario() -> None:
-        first = asyncio.create_task(source.next())
-        await asyncio.sleep(0)
-        second = asyncio.create_task(source.next())
-        await asyncio.sleep(0)
-        first.cancel()
-        with pytest.raises(RuntimeError, match="begin another"):
-            await second
-
-    portal.run(scenario)
-
-
-def test_an_iteration_that_found_no_thread_is_read_in_the_next_one(portal: Portal) -> None:
-    async def items() -> AsyncIterator[int]:
-        yield 1
-
-    iteration = portal.iterate(items())
-    iteration._thread = failed = LoopThread(None)
-    failed.failure = OSError(errno.EMFILE, "no file descriptor is free")
-    failed.stop()
-    assert list(iteration) == [1]
-
-
-def test_closing_a_scan_ends_the_read_of_another_thread(
-    client: etcd_sync.Client, key_prefix: bytes
-) -> None:
-    client.put(key_prefix, b"v")
-    scan = client.scan_prefix(key_prefix)
-    reading = threading.Event()
-
-    async def never() -> None:
-        reading.set()
-        await asyncio.Event().wait()
-
-    pages = scan.pages()
-    pages._source._iterable = _Never(never)
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(list, pages)
-        assert reading.wait(TIME)
-        scan.close()
-        assert waiting.result(TIME) == []
-
-
-class _Never:
-    """An asynchronous iterator whose item never comes."""
-
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
-        self._wait = wait
-
-    def __aiter__(self) -> _Never:
-        return self
-
-    async def __anext__(self) -> Any:
-        await self._wait()
